@@ -1,0 +1,74 @@
+# Everything a person or CI runs; `make help` lists it. Each target installs what it needs and nothing more.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+PORT ?= 8000
+HOST ?= 127.0.0.1
+NAME ?= spine_autoencoder
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+
+# The project's own model store, beside the code, so that nothing in a user's home is touched.
+export BENTOML_HOME ?= $(CURDIR)/.bentoml
+export BENTOML_DO_NOT_TRACK := True
+# Small matrices: a second BLAS thread costs more than it gives.
+export OPENBLAS_NUM_THREADS ?= 1
+
+SERVE_READY := $(VENV)/.serve
+TRAIN_READY := $(VENV)/.train
+DEV_READY := $(VENV)/.dev
+
+.PHONY: help serve test check format train lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than Python 3.11; name a newer one with PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) cannot make a virtual environment (Debian: apt install python3-venv)" >&2; rm -rf $(VENV); exit 1; }
+
+$(SERVE_READY): requirements/serve.txt | $(BIN)/python
+	@echo "installing what serving needs into $(VENV)" >&2
+	@$(PIP) --require-hashes -r requirements/serve.txt
+	@touch $@
+
+$(TRAIN_READY): requirements/train.txt requirements/torch.txt $(SERVE_READY)
+	@echo "installing what training needs into $(VENV)" >&2
+	@$(PIP) --require-hashes -r requirements/train.txt
+	@$(PIP) -r requirements/torch.txt
+	@touch $@
+
+$(DEV_READY): requirements/dev.txt $(TRAIN_READY)
+	@echo "installing what tests and checks need into $(VENV)" >&2
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+test: $(DEV_READY) ## run all tests (ARGS= goes to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV_READY) ## lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(DEV_READY) ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: $(DEV_READY) ## write requirements/*.txt anew from requirements/*.in
+	@$(PIP) uv
+	@for name in serve train dev; do \
+	  if [ $$name = serve ]; then constraint=requirements/torch.txt; else constraint=requirements/serve.txt; fi; \
+	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    -c $$constraint requirements/$$name.in -o requirements/$$name.txt; \
+	done
+
+clean: ## remove caches; the environment and the model store stay
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
