@@ -1,0 +1,172 @@
+"""ModelSpec <-> model.json: everything needed to rebuild, to preprocess and to decide."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model.errors import DamagedModel
+from preprocessing import InputSpec
+
+FORMAT_VERSION = 1
+SPEC_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+ONNX_FILE = "model.onnx"
+GOLDEN_FILE = "golden.npz"
+HASHED_FILES = (WEIGHTS_FILE, ONNX_FILE, GOLDEN_FILE)
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """The shape of the network.
+
+    Args:
+        size: side of the square input, pixels; a multiple of 2 ** len(channels).
+        channels: feature maps after each halving of the resolution.
+        latent: length of the global code. Narrow (16-128) finds more than wide: a wide one also
+            rebuilds what it never saw (measured on phantoms and on real slices).
+    """
+
+    size: int = 128
+    channels: tuple[int, ...] = (8, 16, 32, 64, 128)
+    latent: int = 64
+
+    def __post_init__(self) -> None:
+        if not self.channels or min(*self.channels, self.latent, self.size) < 1:
+            raise ValueError("size, channels and latent must be positive")
+        if self.size % 2 ** len(self.channels):
+            raise ValueError(f"size {self.size} is not a multiple of {2 ** len(self.channels)}")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The threshold that decides when a request names none, with where it came from.
+
+    Args:
+        threshold: reconstruction MSE above which a slice is called an anomaly.
+        percentile: which percentile of the validation slices' MSE it is, 0-100.
+        n_images: validation slices behind it.
+        n_patients: validation patients behind it; none of them was trained on.
+    """
+
+    threshold: float
+    percentile: float
+    n_images: int
+    n_patients: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.threshold) and self.threshold >= 0):
+            raise ValueError(f"threshold must be finite and not negative, not {self.threshold}")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model came from.
+
+    Args:
+        data: what it was trained on, in words.
+        command: the command that made it.
+        seed: seed of split, weights and augmentation.
+        n_images: slices trained on, after cleaning.
+        n_patients: patients that these slices are of.
+        n_removed: slices that cleaning took out.
+        epochs: passes over the data in the last training.
+        metrics: measured on patients that were neither trained on nor used for the threshold.
+        versions: package -> version.
+        created: UTC time, ISO 8601.
+    """
+
+    data: str
+    command: str
+    seed: int
+    n_images: int
+    n_patients: int
+    n_removed: int
+    epochs: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The content of model.json."""
+
+    name: str
+    network: AutoencoderConfig
+    input: InputSpec
+    decision: Decision
+    provenance: Provenance
+    n_parameters: int
+    sha256: Mapping[str, str]
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if self.network.size != self.input.size:
+            raise ValueError(
+                f"the network takes {self.network.size} px, preprocessing makes {self.input.size}"
+            )
+
+    def to_json(self) -> str:
+        """Write the spec as indented JSON, keys in the order of the fields."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Read what `to_json` wrote.
+
+        Raises:
+            DamagedModel: not JSON, a field too many or too few, or a format of another version.
+        """
+        try:
+            raw: dict[str, Any] = json.loads(text)
+            version = raw.get("format_version")
+            if version != FORMAT_VERSION:
+                raise DamagedModel(
+                    f"{SPEC_FILE} has format {version!r}, this program reads {FORMAT_VERSION}"
+                )
+            network = raw["network"]
+            return cls(
+                **raw
+                | {
+                    "network": AutoencoderConfig(
+                        **network | {"channels": tuple(network["channels"])}
+                    ),
+                    "input": InputSpec(**raw["input"]),
+                    "decision": Decision(**raw["decision"]),
+                    "provenance": Provenance(**raw["provenance"]),
+                }
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DamagedModel(f"{SPEC_FILE} is damaged; import the model again") from error
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_spec(directory: Path) -> ModelSpec:
+    """Read model.json and hold every file beside it against its hash.
+
+    Raises:
+        DamagedModel: a file is missing, cut short or changed.
+    """
+    try:
+        spec = ModelSpec.from_json((directory / SPEC_FILE).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DamagedModel(f"{SPEC_FILE} cannot be read; import the model again") from error
+    for name in HASHED_FILES:
+        path = directory / name
+        if not path.is_file():
+            raise DamagedModel(f"{name} is missing; import the model again")
+        if hash_file(path) != spec.sha256.get(name):
+            raise DamagedModel(f"{name} is not the file that was saved; import the model again")
+    return spec

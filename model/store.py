@@ -1,0 +1,269 @@
+"""Models in the BentoML model store: save, find, import, export. `python -m model.store --help`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from model.errors import DamagedModel, ModelError, ModelNotFound
+from model.scoring import FloatArray
+from model.spec import Decision, ModelSpec, Provenance, load_spec
+
+if TYPE_CHECKING:
+    from bentoml import Tag
+    from bentoml.models import Model
+
+    from model.autoencoder import Autoencoder
+    from preprocessing import InputSpec
+
+DEFAULT_NAME = "spine_autoencoder"
+# What the store itself accepts (PEP 440-like tags, lower case).
+_TAG = re.compile(r"[a-z0-9_.-]+(:[a-z0-9_.-]+)?")
+
+
+def save_model(
+    network: Autoencoder,
+    *,
+    name: str = DEFAULT_NAME,
+    version: str | None = None,
+    input_spec: InputSpec,
+    decision: Decision,
+    provenance: Provenance,
+    golden: FloatArray,
+) -> Tag:
+    """Save a trained network in the BentoML model store, complete or not at all.
+
+    Args:
+        network: trained; moved to the CPU.
+        name: in the store.
+        version: in the store; made by BentoML when not given.
+        input_spec: how its inputs were made.
+        decision: its default threshold.
+        provenance: where it came from.
+        golden: slices that travel with it, [N, 1, S, S]; see `model.export.write_model`.
+
+    Returns:
+        The tag, name:version.
+
+    Raises:
+        ModelError: onnxruntime and torch disagree, or the tag is taken or malformed.
+    """
+    from bentoml.models import create
+
+    from model.export import write_model
+
+    tag = f"{name}:{version}" if version else name
+    with _one_line_errors(tag), create(tag) as saved:
+        spec = write_model(
+            Path(saved.path),
+            network,
+            name=name,
+            input_spec=input_spec,
+            decision=decision,
+            provenance=provenance,
+            golden=golden,
+        )
+        saved.info.labels.update(_labels(spec))
+        saved.info.metadata.update(_metadata(spec))
+        saved.flush()
+    return saved.tag
+
+
+def _labels(spec: ModelSpec) -> dict[str, str]:
+    """What `bentoml models list` can filter by."""
+    return {
+        "task": "anomaly-detection",
+        "modality": "MR",
+        "body_part": "spine",
+        "runtime": "onnx",
+        "input": f"{spec.input.size}x{spec.input.size}",
+    }
+
+
+def _metadata(spec: ModelSpec) -> dict[str, str | int | float]:
+    """What `bentoml models get` shows of model.json."""
+    return {
+        "threshold": spec.decision.threshold,
+        "threshold_percentile": spec.decision.percentile,
+        "threshold_patients": spec.decision.n_patients,
+        "parameters": spec.n_parameters,
+        "latent": spec.network.latent,
+        "training_images": spec.provenance.n_images,
+        "training_patients": spec.provenance.n_patients,
+        "removed_images": spec.provenance.n_removed,
+        "data": spec.provenance.data,
+        "seed": spec.provenance.seed,
+    }
+
+
+def store_home() -> Path:
+    """The folder of the BentoML store: BENTOML_HOME, else ~/bentoml."""
+    return Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
+
+
+def find_directory(tag: str = DEFAULT_NAME) -> Path:
+    """Find a stored model's folder by name or name:version, without importing BentoML.
+
+    Serving's start checks the model with this: BentoML takes a second to import, this nothing.
+
+    Raises:
+        ModelNotFound: no such name or version.
+    """
+    if not _TAG.fullmatch(tag):
+        raise ModelNotFound(f"{tag!r} is not a model tag; write name or name:version")
+    name, _, version = tag.partition(":")
+    folder = store_home() / "models" / name
+    if not version or version == "latest":
+        try:
+            version = (folder / "latest").read_text("utf-8").strip()
+        except OSError as error:
+            raise ModelNotFound(
+                f"the model store has no {name}; make serve imports the released one"
+            ) from error
+    if not version or not (folder / version).is_dir():
+        raise ModelNotFound(f"the model store has no {name}:{version}")
+    return folder / version
+
+
+def import_model(path: Path) -> Tag:
+    """Import a .bentomodel file, after holding every file in it against its hash.
+
+    Importing what the store already holds, undamaged, changes nothing; a damaged copy in the
+    store is replaced.
+
+    Raises:
+        ModelError: no such file, not a model, damaged, or another model under the same tag.
+    """
+    if not path.is_file():
+        raise ModelNotFound(f"{path} is not a file")
+    with tempfile.TemporaryDirectory(prefix="model-") as folder:
+        unpacked = Path(folder)
+        _unpack(path, unpacked)
+        spec = load_spec(unpacked)
+        return _add(path, unpacked, spec)
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Unpack an archive; nothing in it may lie outside the folder (PEP 706)."""
+    try:
+        with tarfile.open(path) as archive:
+            archive.extractall(folder, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise DamagedModel(f"{path.name} is not a whole .bentomodel file") from error
+
+
+def _add(path: Path, unpacked: Path, spec: ModelSpec) -> Tag:
+    """Put a checked archive into the store unless it is there."""
+    import bentoml
+
+    tag = _read_tag(unpacked)
+    folder = store_home() / "models" / tag.name / str(tag.version)
+    if folder.is_dir():
+        try:
+            if load_spec(folder).sha256 != spec.sha256:
+                raise ModelError(f"the store holds another model as {tag}; delete it first")
+        except DamagedModel:
+            shutil.rmtree(folder)
+        else:
+            return tag
+    with _one_line_errors(str(tag)):
+        return bentoml.models.import_model(str(path)).tag
+
+
+def _read_tag(unpacked: Path) -> Tag:
+    """Read the tag from BentoML's own model.yaml."""
+    import yaml
+    from bentoml import Tag
+
+    try:
+        described = yaml.safe_load((unpacked / "model.yaml").read_text("utf-8"))
+        return Tag(described["name"], described["version"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise DamagedModel("model.yaml is missing or damaged in the .bentomodel file") from error
+
+
+def export_model(tag: str, path: Path) -> Path:
+    """Write a stored model to a .bentomodel file, aside and then renamed.
+
+    Raises:
+        ModelError: no such model, damaged, or the file cannot be written.
+    """
+    import bentoml
+
+    load_spec(find_directory(tag))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="model-", dir=path.parent) as folder:
+        written = Path(folder) / "export.bentomodel"
+        with _one_line_errors(tag):
+            bentoml.models.export_model(tag, str(written))
+        written.replace(path)
+    return path
+
+
+def list_models() -> list[Model]:
+    """All stored models, newest first."""
+    import bentoml
+
+    return sorted(bentoml.models.list(), key=lambda m: m.info.creation_time, reverse=True)
+
+
+@contextmanager
+def _one_line_errors(tag: str) -> Iterator[None]:
+    """Turn BentoML's exceptions into ModelError."""
+    from bentoml.exceptions import BentoMLException
+
+    try:
+        yield
+    except (BentoMLException, ValueError, OSError) as error:
+        raise ModelError(f"the model store refused {tag}: {str(error).splitlines()[0]}") from error
+
+
+@click.group()
+def main() -> None:
+    """Move models between the BentoML store and .bentomodel files.
+
+    Example: python -m model.store import pretrained/spine_autoencoder.bentomodel
+    """
+
+
+@main.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+def import_command(path: Path) -> None:
+    """Import PATH; nothing changes when the store holds it already."""
+    click.echo(import_model(path))
+
+
+@main.command("export")
+@click.argument("tag")
+@click.argument("path", type=click.Path(path_type=Path))
+def export_command(tag: str, path: Path) -> None:
+    """Export TAG (name or name:version) to PATH."""
+    click.echo(export_model(tag, path))
+
+
+@main.command("list")
+def list_command() -> None:
+    """List the stored models: tag, threshold, training images."""
+    for model in list_models():
+        metadata = model.info.metadata
+        click.echo(
+            f"{model.tag}  threshold {metadata.get('threshold')}"
+            f"  images {metadata.get('training_images')}"
+        )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ModelError as error:
+        sys.exit(f"model.store: {error}")
