@@ -1,0 +1,86 @@
+"""Read the size that a JPEG, JPEG-LS or JPEG 2000 codestream says it has.
+
+Some decoders return the wrong size without an error and others allocate what the header claims, so
+the claim is compared with the declared geometry before any decoder runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from preprocessing.errors import DamagedImage, GeometryMismatch, NotGrayscale
+
+_SOC_SIZ = b"\xff\x4f\xff\x51"
+# ISO/IEC 10918-1 table B.1 and ISO/IEC 14495-1: the frame headers; C4, C8 and CC are none.
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_WITHOUT_LENGTH = frozenset(range(0xD0, 0xD8)) | {0x01, 0xFF}
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+# A JP2 file header, not allowed in DICOM but seen, is shorter than this.
+_LONGEST_JP2_HEADER = 4096
+
+
+@dataclass(frozen=True)
+class Codestream:
+    """What a codestream's header claims."""
+
+    rows: int
+    columns: int
+    components: int
+    precision: int
+
+
+def check_codestream(frame: bytes, rows: int, columns: int) -> Codestream:
+    """Read the header and compare it with the declared geometry.
+
+    Raises:
+        DamagedImage: there is no readable header.
+        NotGrayscale: it claims more than one component.
+        GeometryMismatch: it claims another size than Rows x Columns.
+    """
+    if frame.startswith(b"\xff\xd8"):
+        found = _read_jpeg(frame)
+    else:
+        start = frame.find(_SOC_SIZ, 0, _LONGEST_JP2_HEADER)
+        found = _read_jpeg2000(frame, start) if start >= 0 else None
+    if found is None or not 1 <= found.precision <= 32:
+        raise DamagedImage("A compressed frame has no readable header; export the image anew.")
+    if found.components != 1:
+        raise NotGrayscale(
+            f"A compressed frame holds {found.components} components instead of one."
+        )
+    if (found.rows, found.columns) != (rows, columns):
+        raise GeometryMismatch(
+            f"A compressed frame holds {found.rows} x {found.columns} pixels, "
+            f"but Rows x Columns is {rows} x {columns}."
+        )
+    return found
+
+
+def _read_jpeg(frame: bytes) -> Codestream | None:
+    position = 2
+    while position + 4 <= len(frame):
+        if frame[position] != 0xFF:
+            return None
+        marker = frame[position + 1]
+        if marker in _WITHOUT_LENGTH:
+            position += 1 if marker == 0xFF else 2
+            continue
+        if marker in (_END_OF_IMAGE, _START_OF_SCAN):
+            return None
+        length = int.from_bytes(frame[position + 2 : position + 4], "big")
+        body = frame[position + 4 : position + 2 + length]
+        if marker in _START_OF_FRAME and len(body) >= 6:
+            rows, columns = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+            return Codestream(rows, columns, components=body[5], precision=body[0])
+        position += 2 + max(length, 2)
+    return None
+
+
+def _read_jpeg2000(frame: bytes, start: int) -> Codestream | None:
+    """Read the SIZ segment (ISO/IEC 15444-1 A.5.1)."""
+    siz = frame[start + 6 : start + 6 + 39]
+    if len(siz) < 39:
+        return None
+    right, bottom, left, top = (int.from_bytes(siz[at : at + 4], "big") for at in (2, 6, 10, 14))
+    components = int.from_bytes(siz[34:36], "big")
+    return Codestream(bottom - top, right - left, components, precision=(siz[36] & 0x7F) + 1)

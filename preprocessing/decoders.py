@@ -1,0 +1,93 @@
+"""Decode one compressed frame with the one decoder that is trusted with its transfer syntax.
+
+JPEG-LS goes to CharLS alone, because GDCM aborts the process on a damaged JPEG-LS frame; GDCM reads
+the JPEG family only. None of the decoders has a GPL licence.
+"""
+
+from __future__ import annotations
+
+RLE = "1.2.840.10008.1.2.5"
+JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+_JPEG = {JPEG_BASELINE, JPEG_EXTENDED, "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"}
+_JPEG_LS = {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"}
+_JPEG_2000 = {
+    "1.2.840.10008.1.2.4.90",
+    "1.2.840.10008.1.2.4.91",
+    "1.2.840.10008.1.2.4.201",
+    "1.2.840.10008.1.2.4.202",
+    "1.2.840.10008.1.2.4.203",
+}
+COMPRESSED = frozenset(_JPEG | _JPEG_LS | _JPEG_2000 | {RLE})
+
+
+class DecodeError(Exception):
+    """The frame cannot be decoded."""
+
+
+def decode(transfer_syntax: str, frame: bytes, rows: int, columns: int, bits: int) -> bytes:
+    """Decode one grayscale frame to little-endian samples.
+
+    Args:
+        transfer_syntax: one of COMPRESSED.
+        frame: the encoded frame, all fragments joined.
+        rows: height in pixels.
+        columns: width in pixels.
+        bits: of a decoded sample: BitsAllocated for RLE, else what holds the precision.
+
+    Raises:
+        DecodeError: the decoder failed, in whatever way.
+    """
+    try:
+        if transfer_syntax == RLE:
+            return _decode_rle(frame, rows * columns, bits)
+        if transfer_syntax in _JPEG_LS:
+            return _decode_jpeg_ls(frame)
+        if transfer_syntax in _JPEG_2000:
+            return _decode_jpeg_2000(frame)
+        return _decode_jpeg(transfer_syntax, frame, rows, columns, bits)
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a Rust panic is a BaseException
+        raise DecodeError from error
+
+
+def _decode_rle(frame: bytes, n_pixels: int, bits: int) -> bytes:
+    import rle
+
+    return bytes(rle.rle.decode_frame(frame, n_pixels, bits, "<"))
+
+
+def _decode_jpeg_ls(frame: bytes) -> bytes:
+    import jpeg_ls
+
+    return bytes(jpeg_ls.decode_pixel_data(frame)[0])
+
+
+def _decode_jpeg_2000(frame: bytes) -> bytes:
+    from openjpeg.utils import decode_pixel_data
+
+    return bytes(decode_pixel_data(frame, version=2))
+
+
+def _decode_jpeg(transfer_syntax: str, frame: bytes, rows: int, columns: int, bits: int) -> bytes:
+    import gdcm
+
+    fragment = gdcm.Fragment()
+    fragment.SetByteStringValue(frame)
+    fragments = gdcm.SequenceOfFragments.New()
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((columns, rows, 1))
+    image.SetDataElement(element)
+    image.SetPhotometricInterpretation(
+        gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2)
+    )
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(transfer_syntax)))
+    image.SetPixelFormat(gdcm.PixelFormat(1, bits, bits, bits - 1, 0))
+    # GDCM hands its bytes over as text with surrogates.
+    decoded: bytes = image.GetBuffer().encode("utf-8", "surrogateescape")
+    return decoded

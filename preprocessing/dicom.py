@@ -1,0 +1,216 @@
+"""Read DICOM bytes into slices in modality units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from preprocessing import tags, values
+from preprocessing.errors import FrameNotFound, NotFinite
+from preprocessing.geometry import PixelLayout, read_layout
+from preprocessing.header import Header, read_header
+from preprocessing.limits import DEFAULT, Limits, check_transport
+from preprocessing.modality import check_modality
+from preprocessing.pixels import Samples, read_samples
+from preprocessing.values import Item
+
+# Beyond these a spacing is a typing error: coils image 20 mm to 1 m with 64 to 4096 pixels.
+_SPACING_MM = (0.01, 20.0)
+_LARGEST_ASPECT = 20.0
+
+
+@dataclass(frozen=True)
+class SliceFacts:
+    """What the header says; None where missing or unreadable. Identifiers stay out of `repr`."""
+
+    patient_id: str | None = field(repr=False)
+    study_instance_uid: str | None = field(repr=False)
+    series_instance_uid: str | None = field(repr=False)
+    sop_instance_uid: str | None = field(repr=False)
+    modality: str | None
+    sop_class_uid: str | None
+    transfer_syntax_uid: str | None
+    photometric_interpretation: str | None
+    series_description: str | None = field(repr=False)  # free text: names have been found in it
+    repetition_time: float | None
+    echo_time: float | None
+    manufacturer: str | None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One frame: `pixels` in modality units, float32 [H, W], finite, high values bright."""
+
+    pixels: npt.NDArray[np.float32] = field(repr=False)
+    spacing_mm: tuple[float, float]  # between rows, between columns; a ratio where unknown
+    frame: int  # counted from 1
+    frames: int
+    facts: SliceFacts
+
+
+def read_image(data: bytes, frame: int = 1, limits: Limits = DEFAULT) -> Slice:
+    """Read one frame of a DICOM file.
+
+    Args:
+        data: the whole file.
+        frame: counted from 1.
+        limits: what the file may cost.
+
+    Raises:
+        ImageError: the file is refused; see preprocessing/errors.py.
+    """
+    found = next(islice(_read(data, limits, frame), 1), None)
+    if found is None:
+        raise FrameNotFound("The frame number is not one of the object's frames.")
+    return found
+
+
+def read_frames(data: bytes, limits: Limits = DEFAULT) -> Iterator[Slice]:
+    """Read the frames of a DICOM file one after the other, each decoded when asked for.
+
+    Args:
+        data: the whole file.
+        limits: what the file may cost.
+
+    Raises:
+        ImageError: the file is refused; see preprocessing/errors.py.
+    """
+    return _read(data, limits, None)
+
+
+def _read(data: bytes, limits: Limits, only: int | None) -> Iterator[Slice]:
+    """Check from cheap to dear: bytes, header, modality, geometry, pixels."""
+    check_transport(data, limits)
+    header = read_header(data, limits)
+    check_modality(header)
+    layout = read_layout(header, limits)
+    if only is not None and not 1 <= only <= layout.frames:
+        raise FrameNotFound(f"The object has {layout.frames} frames, counted from 1.")
+    numbers = range(1, layout.frames + 1) if only is None else (only,)
+    for number, samples in zip(numbers, read_samples(header, layout, limits, numbers), strict=True):
+        groups = _functional_groups(header, number)
+        yield Slice(
+            pixels=_modality_pixels(samples, layout, header, groups),
+            spacing_mm=_spacing(header, groups),
+            frame=number,
+            frames=layout.frames,
+            facts=_facts(header, groups),
+        )
+
+
+def _functional_groups(header: Header, frame: int) -> list[Item]:
+    """List where a frame's values stand: its own group, the shared one, the top level."""
+    per_frame = values.items(header.values, tags.PER_FRAME_FUNCTIONAL_GROUPS)
+    own = per_frame[frame - 1 : frame]
+    return [*own, *values.items(header.values, tags.SHARED_FUNCTIONAL_GROUPS), header.values]
+
+
+def _find(groups: list[Item], sequence: int, tag: int) -> Item:
+    """Return the first data set that holds a value, inside the sequence or beside it."""
+    for group in groups:
+        for candidate in (*values.items(group, sequence), group):
+            if values.raw(candidate, tag) is not None:
+                return candidate
+    return {}
+
+
+def _modality_pixels(
+    samples: Samples, layout: PixelLayout, header: Header, groups: list[Item]
+) -> npt.NDArray[np.float32]:
+    """Apply rescale, polarity and padding, in this order."""
+    slope, intercept = _rescale(groups)
+    if layout.is_float and not np.isfinite(samples).all():
+        raise NotFinite("Some pixels are NaN or infinite; export the image anew.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        pixels = samples.astype(np.float32)
+        if slope != 1:
+            pixels *= np.float32(slope)
+        if intercept:
+            pixels += np.float32(intercept)
+        low, high = pixels.min(), pixels.max()
+        if layout.is_inverted:
+            # MONOCHROME1 shows the lowest value as white (PS3.3 C.7.6.3.1.2); the model learned
+            # MONOCHROME2.
+            np.subtract(low + high, pixels, out=pixels)
+    if not (np.isfinite(low) and np.isfinite(high) and np.isfinite(low + high)):
+        raise NotFinite("Some pixels are not finite after rescaling; export the image anew.")
+    is_padding = _padding(samples, layout, header)
+    if is_padding is not None and is_padding.any() and not is_padding.all():
+        pixels[is_padding] = pixels[~is_padding].min()
+    return pixels
+
+
+def _rescale(groups: list[Item]) -> tuple[float, float]:
+    """Return slope and intercept (PS3.3 C.11.1); a slope of 0 or an unreadable one counts as 1."""
+    where = _find(groups, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE, tags.RESCALE_SLOPE)
+    slope = values.decimal(where, tags.RESCALE_SLOPE)
+    where = _find(groups, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE, tags.RESCALE_INTERCEPT)
+    intercept = values.decimal(where, tags.RESCALE_INTERCEPT)
+    return slope or 1.0, intercept or 0.0
+
+
+def _padding(samples: Samples, layout: PixelLayout, header: Header) -> npt.NDArray[np.bool_] | None:
+    """Mark the pixels that fill the frame (PS3.3 C.7.5.1.1.2)."""
+    if layout.is_float:
+        return None
+
+    def read(tag: int) -> int | None:
+        return values.integer(header.values, tag, header.big_endian, signed=layout.is_signed)
+
+    value, limit = read(tags.PIXEL_PADDING_VALUE), read(tags.PIXEL_PADDING_RANGE_LIMIT)
+    if value is None:
+        return None
+    if limit is None:
+        limit = value
+    marked: npt.NDArray[np.bool_] = (samples >= min(value, limit)) & (samples <= max(value, limit))
+    return marked
+
+
+def _spacing(header: Header, groups: list[Item]) -> tuple[float, float]:
+    where = _find(groups, tags.PIXEL_MEASURES_SEQUENCE, tags.PIXEL_SPACING)
+    spacing = values.decimals(where, tags.PIXEL_SPACING)
+    if spacing and len(spacing) == 2 and _is_plausible(*spacing):
+        return spacing[0], spacing[1]
+    aspect = values.decimals(header.values, tags.PIXEL_ASPECT_RATIO)
+    if aspect and len(aspect) == 2 and all(0 < side < math.inf for side in aspect):
+        ratio = aspect[0] / aspect[1]
+        if 1 / _LARGEST_ASPECT <= ratio <= _LARGEST_ASPECT:
+            return ratio, 1.0
+    return 1.0, 1.0
+
+
+def _is_plausible(rows_mm: float, columns_mm: float) -> bool:
+    low, high = _SPACING_MM
+    if not (low <= rows_mm <= high and low <= columns_mm <= high):
+        return False
+    return 1 / _LARGEST_ASPECT <= rows_mm / columns_mm <= _LARGEST_ASPECT
+
+
+def _facts(header: Header, groups: list[Item]) -> SliceFacts:
+    ds = header.values
+    timing = _find(groups, tags.MR_TIMING_SEQUENCE, tags.REPETITION_TIME)
+    echo = _find(groups, tags.MR_ECHO_SEQUENCE, tags.EFFECTIVE_ECHO_TIME)
+    return SliceFacts(
+        patient_id=values.text(ds, tags.PATIENT_ID),
+        study_instance_uid=values.text(ds, tags.STUDY_INSTANCE_UID),
+        series_instance_uid=values.text(ds, tags.SERIES_INSTANCE_UID),
+        sop_instance_uid=values.text(ds, tags.SOP_INSTANCE_UID),
+        modality=values.code(ds, tags.MODALITY),
+        sop_class_uid=values.text(ds, tags.SOP_CLASS_UID) or header.media_class,
+        transfer_syntax_uid=header.transfer_syntax,
+        photometric_interpretation=values.code(ds, tags.PHOTOMETRIC_INTERPRETATION),
+        series_description=values.text(ds, tags.SERIES_DESCRIPTION),
+        repetition_time=_time(values.decimal(timing, tags.REPETITION_TIME)),
+        echo_time=_time(values.decimal(ds, tags.ECHO_TIME))
+        or values.double(echo, tags.EFFECTIVE_ECHO_TIME, header.big_endian),
+        manufacturer=values.text(ds, tags.MANUFACTURER),
+    )
+
+
+def _time(milliseconds: float | None) -> float | None:
+    return milliseconds if milliseconds is not None and math.isfinite(milliseconds) else None

@@ -1,0 +1,163 @@
+"""Fetch the stored samples of each frame, native or compressed, as integers or floats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from preprocessing import decoders, encapsulation, tags, values
+from preprocessing.codestream import check_codestream
+from preprocessing.errors import (
+    DamagedImage,
+    GeometryMismatch,
+    UnsupportedPixelFormat,
+    UnsupportedTransferSyntax,
+)
+from preprocessing.geometry import PixelLayout
+from preprocessing.header import Header, PixelElement
+from preprocessing.limits import Limits
+
+Samples = npt.NDArray[np.integer[Any] | np.floating[Any]]
+
+_NATIVE = frozenset({values.IMPLICIT, values.EXPLICIT, values.DEFLATED, values.EXPLICIT_BIG})
+
+
+def check_transfer_syntax(header: Header, element: PixelElement) -> None:
+    """Refuse what no decoder here reads, and an encapsulation that contradicts the syntax.
+
+    Raises:
+        UnsupportedTransferSyntax, DamagedImage: see their names.
+    """
+    syntax = header.transfer_syntax
+    is_encapsulated = element.length is None
+    if syntax is not None and syntax not in _NATIVE | decoders.COMPRESSED:
+        raise UnsupportedTransferSyntax(
+            "Expected an uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000 transfer syntax; "
+            "convert the file to Explicit VR Little Endian."
+        )
+    if is_encapsulated != (syntax in decoders.COMPRESSED):
+        raise DamagedImage(
+            "The transfer syntax and the pixel data disagree about compression; export it anew."
+        )
+    if element.tag != tags.PIXEL_DATA and is_encapsulated:
+        raise DamagedImage("Float pixel data cannot be compressed; export the image anew.")
+
+
+def read_samples(
+    header: Header, layout: PixelLayout, limits: Limits, numbers: Iterable[int]
+) -> Iterator[Samples]:
+    """Yield the stored samples of the frames with these numbers, counted from 1.
+
+    Yields:
+        [H, W]; integers with overlay bits removed and the sign applied, or floats.
+
+    Raises:
+        ImageError: the pixel data is cut short, damaged or does not fit the declared geometry.
+    """
+    check_transfer_syntax(header, layout.element)
+    if layout.element.length is None:
+        yield from _compressed(header, layout, limits, numbers)
+    else:
+        yield from _native(header, layout, layout.element.length, numbers)
+
+
+def _native(
+    header: Header, layout: PixelLayout, length: int, numbers: Iterable[int]
+) -> Iterator[Samples]:
+    start, expected = layout.element.start, layout.frame_bytes * layout.frames
+    found = min(length, len(header.data) - start)
+    if found < expected:
+        raise DamagedImage(
+            f"{layout.frames} x {layout.rows} x {layout.columns} pixels need {expected} bytes, "
+            f"but the pixel data has {found}; send the complete file."
+        )
+    # Zeros behind the pixels are padding; anything else belongs to a picture of another size.
+    if header.data[start + expected : start + found].strip(b"\0"):
+        raise GeometryMismatch(
+            f"The pixel data has {found} bytes, but {layout.frames} x {layout.rows} x "
+            f"{layout.columns} pixels need {expected}."
+        )
+    order = ">" if header.big_endian else "<"
+    kind = "f" if layout.is_float else "u"
+    dtype = np.dtype(f"{order}{kind}{layout.bits_allocated // 8}")
+    for number in numbers:
+        offset = start + (number - 1) * layout.frame_bytes
+        if layout.bits_allocated == 8 and header.big_endian and layout.element.vr != b"OB":
+            samples = _swapped_bytes(header.data, start, offset, layout)
+        else:
+            samples = np.frombuffer(header.data, dtype, layout.rows * layout.columns, offset)
+        yield _stored(samples, layout, layout.bits_stored, layout.high_bit)
+
+
+def _swapped_bytes(data: bytes, start: int, offset: int, layout: PixelLayout) -> Samples:
+    """Undo the swap of byte pairs: 8-bit samples in big-endian OW words (PS3.5 8.1.1)."""
+    at = np.arange(offset, offset + layout.frame_bytes) - start
+    whole = np.frombuffer(data, np.uint8, offset=start)
+    swapped: Samples = whole[np.minimum(at ^ 1, whole.size - 1)]
+    return swapped
+
+
+def _compressed(
+    header: Header, layout: PixelLayout, limits: Limits, numbers: Iterable[int]
+) -> Iterator[Samples]:
+    syntax = header.transfer_syntax or ""
+    found = encapsulation.frames(
+        header.data, layout.element.start, layout.frames, header.big_endian, limits
+    )
+    for number in numbers:
+        frame = b"".join(header.data[start:stop] for start, stop in found[number - 1])
+        if syntax == decoders.RLE:
+            container = precision = layout.bits_allocated
+            high_bit, stored_bits = layout.high_bit, layout.bits_stored
+        else:
+            precision = check_codestream(frame, layout.rows, layout.columns).precision
+            container = 8 if precision <= 8 else 16 if precision <= 16 else 32
+            # The codestream carries samples, not cells: HighBit has no meaning in it.
+            stored_bits = min(precision, layout.bits_stored)
+            high_bit = stored_bits - 1
+        decoded = _decode(syntax, frame, layout, container, precision)
+        samples = np.frombuffer(decoded, f"<u{container // 8}")
+        yield _stored(samples, layout, stored_bits, high_bit)
+
+
+def _decode(
+    syntax: str, frame: bytes, layout: PixelLayout, container: int, precision: int
+) -> bytes:
+    if syntax == decoders.JPEG_EXTENDED and precision > 8:
+        raise UnsupportedTransferSyntax(
+            "JPEG Extended with 12 bit is not supported; convert to Explicit VR Little Endian."
+        )
+    if container > 16:
+        raise UnsupportedPixelFormat("Compressed samples have more than 16 bit.")
+    try:
+        decoded = decoders.decode(syntax, frame, layout.rows, layout.columns, container)
+    except decoders.DecodeError as error:
+        raise DamagedImage(
+            "A compressed frame cannot be decoded; export the image anew."
+        ) from error
+    if len(decoded) != layout.rows * layout.columns * container // 8:
+        raise DamagedImage("A compressed frame decodes to another size than declared.")
+    return decoded
+
+
+def _stored(samples: Samples, layout: PixelLayout, bits_stored: int, high_bit: int) -> Samples:
+    """Cut the stored bits out of each cell (PS3.5 8.1.1) and apply the sign.
+
+    Overlays used to live in the unused bits of a cell (retired, PS3.5 8.1.2).
+    """
+    samples = samples.reshape(layout.rows, layout.columns)
+    if layout.is_float:
+        return samples
+    bits_allocated = samples.dtype.itemsize * 8
+    cells = samples.astype(f"u{bits_allocated // 8}", copy=False)
+    signed = f"i{bits_allocated // 8}" if layout.is_signed else cells.dtype
+    # Shifted to the top, the sign bit is the machine's; shifted back, it is extended.
+    if high_bit < bits_allocated - 1:
+        cells = np.left_shift(cells, bits_allocated - 1 - high_bit)
+    stored: Samples = cells.view(signed)
+    if bits_stored < bits_allocated:
+        stored = np.right_shift(stored, bits_allocated - bits_stored)
+    return stored

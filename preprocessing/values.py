@@ -1,0 +1,86 @@
+"""Read values generously: what cannot be understood counts as missing."""
+
+from __future__ import annotations
+
+import math
+import struct
+
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+
+# One data set: tag -> the bytes of its value, or the items of a sequence.
+Item = dict[int, "bytes | list[Item]"]
+
+
+def raw(item: Item, tag: int) -> bytes | None:
+    """Return the bytes of a value, None where missing, empty or a sequence."""
+    value = item.get(tag)
+    return value if isinstance(value, bytes) and value else None
+
+
+def items(item: Item, tag: int) -> list[Item]:
+    """Return the items of a sequence; none where missing."""
+    value = item.get(tag)
+    return value if isinstance(value, list) else []
+
+
+def text(item: Item, tag: int) -> str | None:
+    """Return a text without padding, None where missing or empty.
+
+    The declared character set is often wrong and nothing here depends on it: what is not UTF-8 is
+    read as Latin-1, which never fails and keeps different texts different.
+    """
+    value = raw(item, tag)
+    if value is None:
+        return None
+    try:
+        decoded = value.decode("utf-8")
+    except UnicodeDecodeError:
+        decoded = value.decode("latin-1")
+    return decoded.strip(" \0\t\r\n") or None
+
+
+def code(item: Item, tag: int) -> str | None:
+    """Return a coded value (CS) in upper case, the first one of several."""
+    value = text(item, tag)
+    return value.split("\\")[0].strip().upper() or None if value else None
+
+
+def decimals(item: Item, tag: int) -> list[float] | None:
+    """Return the numbers of a decimal string, None where any is unreadable.
+
+    NaN and infinities pass; who uses the numbers decides what they mean.
+    """
+    value = text(item, tag)
+    if value is None:
+        return None
+    try:
+        return [float(part) for part in value.split("\\")]
+    except ValueError:
+        return None
+
+
+def decimal(item: Item, tag: int) -> float | None:
+    """Return the first number of a decimal string."""
+    numbers = decimals(item, tag)
+    return numbers[0] if numbers else None
+
+
+def double(item: Item, tag: int, big_endian: bool) -> float | None:
+    """Return a binary double (FD), None where missing, of another length or not finite."""
+    value = raw(item, tag)
+    if value is None or len(value) != 8:
+        return None
+    number: float = struct.unpack(">d" if big_endian else "<d", value)[0]
+    return number if math.isfinite(number) else None
+
+
+def integer(item: Item, tag: int, big_endian: bool, *, signed: bool = False) -> int | None:
+    """Return a binary integer (US, SS, UL, SL), the first one of several shorts."""
+    value = raw(item, tag)
+    if value is None or len(value) < 2:
+        return None
+    width = 4 if len(value) == 4 else 2
+    return int.from_bytes(value[:width], "big" if big_endian else "little", signed=signed)
