@@ -26,6 +26,8 @@ DEV_READY := $(VENV)/.dev
 
 .PHONY: help serve test check format train lock clean
 
+RELEASED := pretrained/spine_autoencoder.bentomodel
+
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -48,6 +50,15 @@ $(DEV_READY): requirements/dev.txt $(TRAIN_READY)
 	@echo "installing what tests and checks need into $(VENV)" >&2
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
+
+serve: $(SERVE_READY) ## answer POST /predict on PORT (8000), with the newest model of the store
+	@$(BIN)/python -m model.store import $(RELEASED) > /dev/null
+	@$(BIN)/python -m serving.preflight --host $(HOST) --port $(PORT)
+	@exec $(BIN)/bentoml serve service:SpineAnomaly --host $(HOST) --port $(PORT) --timeout-graceful-shutdown 25
+
+train: $(TRAIN_READY) ## train on DATA=folder (NAME= and ARGS= go to python -m training fit)
+	@[ -n "$(DATA)" ] || { echo "make: name a folder of DICOM files: make train DATA=folder" >&2; exit 2; }
+	@$(BIN)/python -m training fit $(DATA) --name $(NAME) $(ARGS)
 
 test: $(DEV_READY) ## run all tests (ARGS= goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)

@@ -97,5 +97,3 @@ def _write_onnx(path: Path, network: Autoencoder) -> None:
             )
     finally:
         quiet.setLevel(level)
-
-

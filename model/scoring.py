@@ -23,7 +23,8 @@ def residual_map(x: FloatArray, x_hat: FloatArray) -> FloatArray:
     """
     if x.shape != x_hat.shape:
         raise ValueError(f"slices {x.shape} and reconstructions {x_hat.shape} differ in shape")
-    return np.square(x - x_hat)
+    squared: FloatArray = np.square(x - x_hat)
+    return squared
 
 
 def reconstruction_mse(x: FloatArray, x_hat: FloatArray) -> NDArray[np.float64]:
@@ -36,5 +37,5 @@ def reconstruction_mse(x: FloatArray, x_hat: FloatArray) -> NDArray[np.float64]:
     Returns:
         [B], >= 0, summed in float64 so that a slice's place in a batch cannot change its score.
     """
-    residual = residual_map(x, x_hat)
-    return residual.mean(axis=(1, 2, 3), dtype=np.float64)
+    mse: NDArray[np.float64] = residual_map(x, x_hat).mean(axis=(1, 2, 3), dtype=np.float64)
+    return mse

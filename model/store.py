@@ -20,8 +20,7 @@ from model.scoring import FloatArray
 from model.spec import Decision, ModelSpec, Provenance, load_spec
 
 if TYPE_CHECKING:
-    from bentoml import Tag
-    from bentoml.models import Model
+    from bentoml import Model, Tag
 
     from model.autoencoder import Autoencoder
     from preprocessing import InputSpec
@@ -75,7 +74,7 @@ def save_model(
         )
         saved.info.labels.update(_labels(spec))
         saved.info.metadata.update(_metadata(spec))
-        saved.flush()
+        saved.flush()  # type: ignore[no-untyped-call]  # BentoML leaves it untyped
     return saved.tag
 
 
@@ -255,11 +254,10 @@ def export_command(tag: str, path: Path) -> None:
 def list_command() -> None:
     """List the stored models: tag, threshold, training images."""
     for model in list_models():
-        metadata = model.info.metadata
-        click.echo(
-            f"{model.tag}  threshold {metadata.get('threshold')}"
-            f"  images {metadata.get('training_images')}"
-        )
+        facts = [
+            f"{key} {model.info.metadata.get(key)!r}" for key in ("threshold", "training_images")
+        ]
+        click.echo("  ".join([str(model.tag), *facts]))
 
 
 if __name__ == "__main__":
