@@ -1,0 +1,1 @@
+"""How fast, against what; the numbers are in RESULTS.md."""
