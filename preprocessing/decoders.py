@@ -7,9 +7,12 @@ the JPEG family only. None of the decoders has a GPL licence.
 from __future__ import annotations
 
 RLE = "1.2.840.10008.1.2.5"
-JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
-JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-_JPEG = {JPEG_BASELINE, JPEG_EXTENDED, "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"}
+_JPEG = {
+    "1.2.840.10008.1.2.4.50",
+    "1.2.840.10008.1.2.4.51",
+    "1.2.840.10008.1.2.4.57",
+    "1.2.840.10008.1.2.4.70",
+}
 _JPEG_LS = {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"}
 _JPEG_2000 = {
     "1.2.840.10008.1.2.4.90",
@@ -87,6 +90,7 @@ def _decode_jpeg(transfer_syntax: str, frame: bytes, rows: int, columns: int, bi
         gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2)
     )
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(transfer_syntax)))
+    # All bits of the container count as stored: GDCM then reads 12-bit JPEG Extended too.
     image.SetPixelFormat(gdcm.PixelFormat(1, bits, bits, bits - 1, 0))
     # GDCM hands its bytes over as text with surrogates.
     decoded: bytes = image.GetBuffer().encode("utf-8", "surrogateescape")

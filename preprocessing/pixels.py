@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from preprocessing import decoders, encapsulation, tags, values
 from preprocessing.codestream import check_codestream
+from preprocessing.decode_process import decode_in_child
 from preprocessing.errors import (
     DamagedImage,
     GeometryMismatch,
-    UnsupportedPixelFormat,
     UnsupportedTransferSyntax,
 )
 from preprocessing.geometry import PixelLayout
@@ -110,37 +110,17 @@ def _compressed(
     for number in numbers:
         frame = b"".join(header.data[start:stop] for start, stop in found[number - 1])
         if syntax == decoders.RLE:
-            container = precision = layout.bits_allocated
-            high_bit, stored_bits = layout.high_bit, layout.bits_stored
+            bits, stored_bits, high_bit = layout.bits_allocated, layout.bits_stored, layout.high_bit
         else:
             precision = check_codestream(frame, layout.rows, layout.columns).precision
-            container = 8 if precision <= 8 else 16 if precision <= 16 else 32
+            bits = 8 if precision <= 8 else 16 if precision <= 16 else 32
             # The codestream carries samples, not cells: HighBit has no meaning in it.
             stored_bits = min(precision, layout.bits_stored)
             high_bit = stored_bits - 1
-        decoded = _decode(syntax, frame, layout, container, precision)
-        samples = np.frombuffer(decoded, f"<u{container // 8}")
+        shape = layout.rows, layout.columns
+        decoded = decode_in_child(syntax, frame, shape, bits, limits.decode_seconds)
+        samples = np.frombuffer(decoded, f"<u{bits // 8}")
         yield _stored(samples, layout, stored_bits, high_bit)
-
-
-def _decode(
-    syntax: str, frame: bytes, layout: PixelLayout, container: int, precision: int
-) -> bytes:
-    if syntax == decoders.JPEG_EXTENDED and precision > 8:
-        raise UnsupportedTransferSyntax(
-            "JPEG Extended with 12 bit is not supported; convert to Explicit VR Little Endian."
-        )
-    if container > 16:
-        raise UnsupportedPixelFormat("Compressed samples have more than 16 bit.")
-    try:
-        decoded = decoders.decode(syntax, frame, layout.rows, layout.columns, container)
-    except decoders.DecodeError as error:
-        raise DamagedImage(
-            "A compressed frame cannot be decoded; export the image anew."
-        ) from error
-    if len(decoded) != layout.rows * layout.columns * container // 8:
-        raise DamagedImage("A compressed frame decodes to another size than declared.")
-    return decoded
 
 
 def _stored(samples: Samples, layout: PixelLayout, bits_stored: int, high_bit: int) -> Samples:

@@ -1,0 +1,207 @@
+"""Compressed transfer syntaxes, and decoders that fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+import time
+
+import jpeg_ls
+import numpy as np
+import numpy.typing as npt
+import pytest
+import rle
+from openjpeg.utils import encode_array as encode_jpeg_2000
+
+from preprocessing import decode_process, read_frames, read_image
+from preprocessing.errors import (
+    DamagedImage,
+    GeometryMismatch,
+    LimitExceeded,
+    NotGrayscale,
+    UnsupportedTransferSyntax,
+)
+from preprocessing.limits import Limits
+from tests.preprocessing import codestreams
+from tests.preprocessing.codestreams import RAMP
+from tests.preprocessing.dicom_files import encapsulated, native
+
+JPEG = "1.2.840.10008.1.2.4."
+RLE = "1.2.840.10008.1.2.5"
+
+
+def encode_rle(pixels: npt.NDArray[np.uint16]) -> bytes:
+    height, width = pixels.shape
+    return bytes(rle.rle.encode_frame(pixels.tobytes(), height, width, 1, 16, "<"))
+
+
+def encode_jpeg_ls(pixels: npt.NDArray[np.uint16], lossy_error: int = 0) -> bytes:
+    return bytes(jpeg_ls.encode_array(pixels, lossy_error=lossy_error))
+
+
+LOSSLESS = {
+    "RLE": (RLE, encode_rle(RAMP)),
+    "JPEG lossless": (JPEG + "57", codestreams.JPEG_LOSSLESS_PREDICTOR_6),
+    "JPEG lossless SV1": (JPEG + "70", codestreams.JPEG_LOSSLESS_PREDICTOR_1),
+    "JPEG-LS lossless": (JPEG + "80", encode_jpeg_ls(RAMP)),
+    "JPEG-LS near-lossless": (JPEG + "81", encode_jpeg_ls(RAMP)),
+    "JPEG 2000 lossless": (JPEG + "90", codestreams.JPEG_2000),
+    "JPEG 2000": (JPEG + "91", codestreams.JPEG_2000),
+    "HTJ2K lossless": (JPEG + "201", codestreams.HTJ2K_LOSSLESS),
+    "HTJ2K lossless RPCL": (JPEG + "202", codestreams.HTJ2K_LOSSLESS),
+    "HTJ2K": (JPEG + "203", codestreams.HTJ2K_LOSSLESS),
+}
+
+
+@pytest.mark.parametrize(("syntax", "frame"), LOSSLESS.values(), ids=LOSSLESS)
+def test_lossless_syntaxes_give_the_very_pixels(syntax: str, frame: bytes) -> None:
+    image = read_image(encapsulated(RAMP, syntax, [frame], BitsStored=12, HighBit=11))
+    np.testing.assert_array_equal(image.pixels, RAMP)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "frame", "error"),
+    [
+        (JPEG + "51", codestreams.JPEG_EXTENDED_12_BIT, 4),
+        (JPEG + "81", encode_jpeg_ls(RAMP, lossy_error=3), 3),
+        (JPEG + "203", codestreams.HTJ2K_LOSSY, 1),
+    ],
+    ids=["JPEG extended", "JPEG-LS near-lossless", "HTJ2K"],
+)
+def test_lossy_syntaxes_stay_within_their_error(syntax: str, frame: bytes, error: int) -> None:
+    image = read_image(encapsulated(RAMP, syntax, [frame], BitsStored=12, HighBit=11))
+    np.testing.assert_allclose(image.pixels, RAMP, atol=error)
+
+
+def test_jpeg_baseline_is_read() -> None:
+    pixels = (RAMP >> 4).astype(np.uint8)
+    image = read_image(encapsulated(pixels, JPEG + "50", [codestreams.JPEG_BASELINE]))
+    np.testing.assert_allclose(image.pixels, pixels, atol=2)
+
+
+@pytest.mark.parametrize("encode", [encode_rle, encode_jpeg_ls], ids=["RLE", "JPEG-LS"])
+def test_signed_samples_keep_their_sign(encode: object) -> None:
+    # The codestream carries the 16-bit patterns; their meaning comes from PixelRepresentation.
+    pixels = RAMP.astype(np.int16) - 2000
+    patterns = pixels.view(np.uint16)
+    rle_or_ls = RLE if encode is encode_rle else JPEG + "80"
+    frame = encode_rle(patterns) if encode is encode_rle else encode_jpeg_ls(patterns)
+    np.testing.assert_array_equal(
+        read_image(encapsulated(pixels, rle_or_ls, [frame])).pixels, pixels
+    )
+
+
+def test_signed_jpeg_2000_keeps_its_sign() -> None:
+    pixels = np.tile(RAMP.astype(np.int16) - 2000, (2, 2))  # the encoder wants 32 pixels a side
+    data = encapsulated(pixels, JPEG + "90", [encode_jpeg_2000(pixels)])
+    np.testing.assert_array_equal(read_image(data).pixels, pixels)
+
+
+@pytest.mark.parametrize("syntax", [RLE, JPEG + "80"])
+def test_each_frame_of_a_compressed_object_is_an_image(syntax: str) -> None:
+    frames = np.stack([RAMP, RAMP // 2, RAMP // 3])
+    encode = encode_rle if syntax == RLE else encode_jpeg_ls
+    data = encapsulated(frames, syntax, [encode(frame) for frame in frames])
+    np.testing.assert_array_equal([image.pixels for image in read_frames(data)], frames)
+    np.testing.assert_array_equal(read_image(data, frame=2).pixels, frames[1])
+
+
+def test_a_frame_in_several_fragments_is_joined() -> None:
+    frame = encode_jpeg_ls(RAMP)
+    frame += b"\0" * (len(frame) % 2)
+    half = len(frame) // 4 * 2
+    data = encapsulated(RAMP, JPEG + "80", [frame[:half], frame[half:]])
+    np.testing.assert_array_equal(read_image(data).pixels, RAMP)
+
+
+@pytest.mark.parametrize("name", ["JPEG lossless", "JPEG-LS lossless", "JPEG 2000 lossless"])
+def test_a_codestream_of_another_size_is_refused_before_it_is_decoded(name: str) -> None:
+    syntax, frame = LOSSLESS[name]
+    with pytest.raises(GeometryMismatch):
+        read_image(encapsulated(RAMP, syntax, [frame], Rows=8))
+
+
+def test_a_codestream_with_three_components_is_not_grayscale() -> None:
+    frame = encode_jpeg_2000(np.zeros((32, 32, 3), np.uint8), photometric_interpretation=1)
+    with pytest.raises(NotGrayscale):
+        read_image(encapsulated(RAMP, JPEG + "90", [frame]))
+
+
+@pytest.mark.parametrize(("syntax", "frame"), LOSSLESS.values(), ids=LOSSLESS)
+def test_a_cut_codestream_is_damaged_and_the_next_one_is_read(syntax: str, frame: bytes) -> None:
+    for length in (2, 10, len(frame) // 3, len(frame) // 2):
+        with pytest.raises((DamagedImage, GeometryMismatch)):
+            read_image(encapsulated(RAMP, syntax, [frame[:length]]))
+    whole = encapsulated(RAMP, syntax, [frame], BitsStored=12, HighBit=11)
+    np.testing.assert_array_equal(read_image(whole).pixels, RAMP)
+
+
+def test_an_unknown_transfer_syntax_is_named_as_such() -> None:
+    with pytest.raises(UnsupportedTransferSyntax):
+        read_image(encapsulated(RAMP, JPEG + "100", [b"\0\0"]))
+
+
+def test_compressed_bytes_under_a_native_syntax_are_refused() -> None:
+    with pytest.raises(DamagedImage):
+        read_image(encapsulated(RAMP, *_frames("RLE")).replace(b".1.2.5\0", b".1.2.1\0", 1))
+
+
+def test_a_frame_that_claims_gigabytes_costs_no_memory() -> None:
+    # A JPEG-LS header of 65535 x 65535 pixels, and Rows and Columns that agree with it.
+    frame = bytearray(encode_jpeg_ls(RAMP))
+    at = frame.index(b"\xff\xf7")
+    frame[at + 5 : at + 9] = struct.pack(">HH", 65535, 65535)
+    with pytest.raises(LimitExceeded):
+        read_image(encapsulated(RAMP, JPEG + "80", [bytes(frame)], Rows=65535, Columns=65535))
+    with pytest.raises(GeometryMismatch):
+        read_image(encapsulated(RAMP, JPEG + "80", [bytes(frame)]))
+
+
+def test_uncompressed_slices_start_no_process() -> None:
+    decode_process.stop()
+    read_image(native(RAMP))
+    assert decode_process._child is None
+
+
+def test_a_killed_decoder_is_replaced() -> None:
+    decode_process.start()
+    assert decode_process._child is not None
+    os.kill(decode_process._child.process.pid, signal.SIGKILL)
+    np.testing.assert_array_equal(read_image(encapsulated(RAMP, *_frames("RLE"))).pixels, RAMP)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be stopped there")
+def test_a_hanging_decoder_is_killed_at_its_deadline_and_replaced() -> None:
+    decode_process.start()
+    assert decode_process._child is not None
+    read_image(encapsulated(RAMP, *_frames("RLE")))
+    hanging = decode_process._child.process
+    os.kill(hanging.pid, signal.SIGSTOP)
+    started = time.monotonic()
+    with pytest.raises(LimitExceeded, match=r"0\.2 s"):
+        read_image(encapsulated(RAMP, *_frames("RLE")), limits=Limits(decode_seconds=0.2))
+    assert hanging.returncode == -signal.SIGKILL
+    assert time.monotonic() - started < 5
+    np.testing.assert_array_equal(read_image(encapsulated(RAMP, *_frames("RLE"))).pixels, RAMP)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_starts_its_own_decoder() -> None:
+    data = encapsulated(RAMP, *_frames("RLE"))
+    read_image(data)
+    ours = decode_process._child
+    pid = os.fork()
+    if pid == 0:  # pragma: no cover - the child reports with its exit status
+        is_equal = bool((read_image(data).pixels == RAMP).all())
+        decode_process.stop()
+        os._exit(0 if is_equal else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    np.testing.assert_array_equal(read_image(data).pixels, RAMP)
+    assert decode_process._child is ours
+
+
+def _frames(name: str) -> tuple[str, list[bytes]]:
+    syntax, frame = LOSSLESS[name]
+    return syntax, [frame]
