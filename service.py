@@ -1,0 +1,199 @@
+"""The Bento: AutoencoderRunner owns the model, SpineAnomaly answers POST /predict with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import bentoml
+import numpy as np
+from bentoml.exceptions import ServiceUnavailable
+from bentoml.models import BentoModel
+from bentoml.validators import DType
+
+from model.errors import ModelError
+from preprocessing import ImageError
+from serving.contract import Prediction, PredictRequest, Upload
+from serving.disconnect import until_disconnect
+from serving.errors import InternalFault, ModelUnavailable, RequestError
+from serving.middleware import REQUEST_ID
+from serving.pipeline import ModelInput, score_file
+from serving.problems import problem_response
+from serving.settings import SettingsError, settings
+from serving.telemetry import log, log_fault, metrics
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import ASGIApp
+
+    from model.runtime import LoadedModel
+    from serving.batching import Batcher
+    from serving.openapi import OpenAPI
+
+try:
+    SETTINGS = settings()
+except SettingsError as error:
+    sys.exit(f"service: {error}")
+
+# Small matrices: a second BLAS thread costs more than it gives. BentoML sets it before numpy loads.
+STORED = BentoModel(SETTINGS.model)
+ENVS = [{"name": "OPENBLAS_NUM_THREADS", "value": os.environ.get("OPENBLAS_NUM_THREADS", "1")}]
+
+
+@bentoml.service(envs=ENVS, traffic={"timeout": SETTINGS.deadline_s})
+class AutoencoderRunner:
+    """The autoencoder on a CPU: slices in, reconstruction errors out.
+
+    A service of its own that can be served and scaled alone; SpineAnomaly holds an instance in its
+    own process, which costs less a request than `bentoml.depends` (DESIGN: 11-13 against 15-16 ms).
+    """
+
+    stored = STORED
+
+    def __init__(self) -> None:
+        from model.runtime import load_model
+
+        self.model: LoadedModel | None = None
+        try:
+            # Raises unless a golden input gives its golden output in this process.
+            self.model = load_model(Path(self.stored.path), SETTINGS.runtime)
+        except ModelError as error:
+            # Not raised: the arbiter would start one dying worker after the other, forever.
+            log.critical("never ready: %s", error)
+
+    async def __is_ready__(self) -> bool:
+        """True once the golden output was reproduced; for /readyz."""
+        return self.model is not None
+
+    @bentoml.api(batchable=True, max_batch_size=max(2, SETTINGS.max_batch))
+    def score(self, x: Annotated[np.ndarray, DType("float32")]) -> np.ndarray:
+        """Slices [B, 1, S, S] in [0, 1] -> reconstruction MSE, [B]."""
+        if self.model is None:
+            raise ServiceUnavailable("the model is damaged or missing; see the server's log")
+        return self.model.score(x)
+
+
+class SpineService(bentoml.Service[Any]):
+    """A BentoML service with one shape for every answer and the whole contract in its OpenAPI."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """Wrap BentoML's application; `add_asgi_middleware` would stay inside its metrics."""
+        from serving.middleware import Envelope, known_methods
+
+        app = super().to_asgi(is_main)
+        return Envelope(app, known_methods(app))
+
+    @property
+    def openapi_spec(self) -> OpenAPI:
+        """The OpenAPI document, completed by what BentoML cannot see."""
+        from serving.openapi import OpenAPI, complete_predict
+
+        return OpenAPI(complete_predict(super().openapi_spec.asdict()))
+
+
+@bentoml.service(
+    name="spine_anomaly",
+    service_class=SpineService,
+    envs=ENVS,
+    workers=SETTINGS.workers,
+    traffic={"timeout": SETTINGS.deadline_s},
+    # A Content-Type is the client's text, and this is a log.
+    logging={"access": {"request_content_type": False}},
+)
+class SpineAnomaly:
+    """Say whether a spine MR slice looks unlike the images that the model was trained on.
+
+    It supports a decision; it is not a diagnosis.
+    """
+
+    stored = STORED
+
+    @staticmethod
+    @bentoml.on_deployment
+    def check_model() -> None:
+        """Stop `bentoml serve` before it listens when the model's files are damaged."""
+        from model.spec import load_spec
+
+        try:
+            load_spec(Path(STORED.resolve().path))
+        except ModelError as error:
+            sys.exit(f"service: {error}")
+
+    def __init__(self) -> None:
+        from serving.batching import Batcher
+
+        log.info("settings: %s", SETTINGS)
+        self.tag = str(self.stored.tag)
+        self.decoders = ThreadPoolExecutor(SETTINGS.decode_threads, thread_name_prefix="decode")
+        runner = AutoencoderRunner()
+        self.model = runner.model
+        score = runner.score  # BentoML builds this method anew at each access
+        self.batcher: Batcher[ModelInput, float] = Batcher(
+            lambda slices: score(np.stack(slices)).tolist(),
+            max_batch=SETTINGS.max_batch,
+            max_queue=SETTINGS.queue,
+            on_batch=metrics().batch_size.observe,
+        )
+
+    async def __is_ready__(self) -> bool:
+        """True once the golden output was reproduced in this process; for /readyz."""
+        return self.model is not None
+
+    @bentoml.on_shutdown
+    async def close(self) -> None:
+        """Finish what is queued."""
+        await self.batcher.close()
+        self.decoders.shutdown(wait=False, cancel_futures=True)
+
+    @bentoml.api(route="/predict", input_spec=PredictRequest, output_spec=Prediction)
+    async def predict(
+        self, file: Upload | RequestError, threshold: None, ctx: bentoml.Context
+    ) -> Prediction | Response:
+        """Score one DICOM file; of a multi-frame object, its most anomalous frame."""
+        request_id: str = ctx.request.scope[REQUEST_ID]
+        problem: ImageError | RequestError
+        try:
+            if isinstance(file, RequestError):
+                raise file
+            prediction = await until_disconnect(self._answer(file, request_id), ctx.request.receive)
+        except (ImageError, RequestError) as error:
+            problem = error
+        except Exception as error:
+            log_fault(error, request_id)
+            problem = InternalFault("the fault is the server's; quote the request_id")
+        else:
+            metrics().predictions.labels("anomaly" if prediction.is_anomaly else "normal").inc()
+            return prediction
+        metrics().predictions.labels(problem.code).inc()
+        # BentoML overwrites the status of a Response by that of the context.
+        ctx.response.status_code = problem.status
+        return problem_response(problem, request_id)
+
+    async def _answer(self, upload: Upload, request_id: str) -> Prediction:
+        """Score an upload.
+
+        Raises:
+            ImageError: the file cannot be used.
+            RequestError: the service cannot answer now.
+        """
+        if self.model is None:
+            raise ModelUnavailable("the model is damaged or missing; see the server's log")
+        spec = self.model.spec
+        score = await score_file(
+            upload.data, spec.input, self.batcher, self.decoders, SETTINGS.max_batch
+        )
+        threshold = spec.decision.threshold if upload.threshold is None else upload.threshold
+        return Prediction(
+            reconstruction_mse=score.reconstruction_mse,
+            is_anomaly=score.reconstruction_mse > threshold,
+            inference_time_ms=round((time.perf_counter() - upload.received_at) * 1e3, 3),
+            threshold=threshold,
+            frame=score.frame,
+            frames=score.frames,
+            model=self.tag,
+            request_id=request_id,
+        )

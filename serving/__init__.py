@@ -1,0 +1,1 @@
+"""Answer a DICOM file over HTTP: contract, batching, errors, metrics."""

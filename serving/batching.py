@@ -1,0 +1,155 @@
+"""Feed a model from many requests: what queued while it was busy becomes the next batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class QueueFull(Exception):
+    """More items are waiting than the queue may hold."""
+
+
+class BatcherClosed(Exception):
+    """The batcher takes no more items, or was closed before this one had its turn."""
+
+
+class Batcher(Generic[Item, Result]):
+    """An adaptive batcher on one event loop.
+
+    An item never waits while a model thread is idle. There is no timer and no task: a batch starts
+    when an item arrives at an idle model or when the batch before it ends.
+
+    Args:
+        run: items -> as many results, in their order; called in a model thread.
+        max_batch: the largest batch.
+        max_queue: items that may wait.
+        threads: batches that may run at the same time.
+        on_batch: told the size of each batch, on the event loop.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Item]], Sequence[Result]],
+        *,
+        max_batch: int = 8,
+        max_queue: int = 256,
+        threads: int = 1,
+        on_batch: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._run = run
+        self._max_batch = max_batch
+        self._max_queue = max_queue
+        self._on_batch = on_batch
+        self._idle_threads = threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="model")
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._running: set[asyncio.Future[list[Result | Exception]]] = set()
+        self._start_is_due = False
+        self._closed = False
+
+    def submit(self, item: Item) -> asyncio.Future[Result]:
+        """Queue an item; cancel the future to take it back.
+
+        Raises:
+            QueueFull: too many items are waiting.
+            BatcherClosed: after `close`.
+        """
+        if self._closed:
+            raise BatcherClosed
+        if len(self._waiting) >= self._max_queue:
+            # Those whose clients went away hold no place.
+            self._waiting = deque(entry for entry in self._waiting if not entry[1].done())
+            if len(self._waiting) >= self._max_queue:
+                raise QueueFull
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((item, future))
+        if self._idle_threads and not self._start_is_due:
+            # The loop's next turn, not now: the frames of one object, submitted together, stay so.
+            self._start_is_due = True
+            loop.call_soon(self._start)
+        return future
+
+    async def close(self, timeout_s: float = 20.0) -> None:
+        """Take no more items, finish the queued ones, fail what is left after the timeout."""
+        self._closed = True
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while self._waiting or self._running:
+            left_s = deadline - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                break
+            if self._running:
+                await asyncio.wait(
+                    self._running, timeout=left_s, return_when=asyncio.FIRST_COMPLETED
+                )
+            await asyncio.sleep(0)  # lets the next batch start
+        while self._waiting:
+            _, future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(BatcherClosed())
+        # A batch that runs on past the timeout cannot be stopped; nobody waits for it either.
+        self._executor.shutdown(wait=False)
+
+    def _start(self) -> None:
+        """Hand batches to the idle threads."""
+        self._start_is_due = False
+        while self._idle_threads and self._waiting:
+            batch: list[tuple[Item, asyncio.Future[Result]]] = []
+            while self._waiting and len(batch) < self._max_batch:
+                entry = self._waiting.popleft()
+                if not entry[1].done():
+                    batch.append(entry)
+            if not batch:
+                return
+            self._idle_threads -= 1
+            self._on_batch(len(batch))
+            items = [item for item, _ in batch]
+            running = asyncio.get_running_loop().run_in_executor(
+                self._executor, run_isolated, self._run, items
+            )
+            self._running.add(running)
+            running.add_done_callback(partial(self._finish, [future for _, future in batch]))
+
+    def _finish(
+        self,
+        futures: list[asyncio.Future[Result]],
+        ran: asyncio.Future[list[Result | Exception]],
+    ) -> None:
+        """Give each item its own result, then start what queued meanwhile."""
+        self._running.discard(ran)
+        self._idle_threads += 1
+        self._start()
+        for future, result in zip(futures, ran.result(), strict=True):
+            if future.done():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+
+def run_isolated(
+    run: Callable[[list[Item]], Sequence[Result]], items: list[Item]
+) -> list[Result | Exception]:
+    """Run a batch; when it fails, run its items one by one, so that only the guilty one fails.
+
+    Returns:
+        A result or an exception for each item, in their order.
+    """
+    try:
+        results = run(items)
+        if len(results) != len(items):
+            raise RuntimeError(f"{len(items)} items went in, {len(results)} results came out")
+    except Exception as error:
+        if len(items) == 1:
+            return [error]
+        return [result for item in items for result in run_isolated(run, [item])]
+    return list(results)

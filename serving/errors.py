@@ -1,0 +1,129 @@
+"""Name every reason, beside the image itself, for which a request gets no answer.
+
+RequestError                     status  code
+├── MissingFile                  400     file_missing
+├── RepeatedFile                 400     file_repeated
+├── UnexpectedFile               400     file_unexpected
+├── NotAnUpload                  400     file_not_uploaded
+├── BrokenMultipart              400     multipart_broken
+├── BadThreshold                 400     threshold_invalid
+├── BodyTooLarge                 413     body_too_large
+├── UnsupportedMediaType         415     unsupported_media_type
+├── Overloaded                   429     overloaded
+├── ClientGone                   499     client_gone
+├── InternalFault                500     internal_error
+└── ModelUnavailable             503     model_unavailable
+
+The shape is that of preprocessing.ImageError, so that one function answers both. Codes are part of
+the service's contract: they stay as they are.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RequestError(Exception):
+    """A request that cannot be answered, with words that may leave the process.
+
+    Args:
+        detail: what was expected, what was found and what to do; never what the client sent.
+    """
+
+    code: ClassVar[str] = "bad_request"
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "The request cannot be read"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class MissingFile(RequestError):
+    """There is no part named file."""
+
+    code = "file_missing"
+    title = "The field 'file' is missing"
+
+
+class RepeatedFile(RequestError):
+    """There is more than one part named file."""
+
+    code = "file_repeated"
+    title = "The field 'file' appears more than once"
+
+
+class UnexpectedFile(RequestError):
+    """A file came in a field of another name."""
+
+    code = "file_unexpected"
+    title = "A file came in another field than 'file'"
+
+
+class NotAnUpload(RequestError):
+    """The field file holds text, perhaps a path or a URL; neither is ever opened."""
+
+    code = "file_not_uploaded"
+    title = "The field 'file' holds text instead of a file"
+
+
+class BrokenMultipart(RequestError):
+    """The body does not follow RFC 7578."""
+
+    code = "multipart_broken"
+    title = "The multipart body is broken"
+
+
+class BadThreshold(RequestError):
+    """The threshold is not one finite number of 0 or more."""
+
+    code = "threshold_invalid"
+    title = "The threshold is not valid"
+
+
+class BodyTooLarge(RequestError):
+    """The body exceeds SPINE_MAX_UPLOAD_MB."""
+
+    code = "body_too_large"
+    status = 413
+    title = "The body is too large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The Content-Type is neither multipart nor DICOM."""
+
+    code = "unsupported_media_type"
+    status = 415
+    title = "The Content-Type is not supported"
+
+
+class Overloaded(RequestError):
+    """The queue in front of the model is full."""
+
+    code = "overloaded"
+    status = 429
+    title = "Too many requests are waiting"
+
+
+class ClientGone(RequestError):
+    """The client closed the connection; 499 is nginx's number for it, and only logs see it."""
+
+    code = "client_gone"
+    status = 499
+    title = "The client went away"
+
+
+class InternalFault(RequestError):
+    """A fault of ours."""
+
+    code = "internal_error"
+    status = 500
+    title = "The server failed"
+
+
+class ModelUnavailable(RequestError):
+    """The model is not loaded, or the process is about to stop."""
+
+    code = "model_unavailable"
+    status = 503
+    title = "The model cannot answer"

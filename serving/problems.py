@@ -1,0 +1,95 @@
+"""Write an error as application/problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from preprocessing import ImageError
+    from serving.errors import RequestError
+
+MEDIA_TYPE = "application/problem+json"
+# When a busy or starting server is worth another try.
+RETRY_AFTER_S = {429: 1, 503: 2}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a client learns of an error.
+
+    Args:
+        status: of the answer.
+        code: stable, for programs.
+        title: the same words for each problem of this code.
+        detail: what was expected, what was found and what to do.
+    """
+
+    status: int
+    code: str
+    title: str
+    detail: str
+
+    @classmethod
+    def of(cls, error: ImageError | RequestError) -> Problem:
+        """What a client learns of one of our errors."""
+        return cls(error.status, error.code, error.title, error.detail)
+
+    def body(self, request_id: str) -> bytes:
+        """The JSON object; `error` is what BentoML's own clients and users read."""
+        fields = {
+            "type": f"urn:spine-anomaly:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": f"urn:spine-anomaly:request:{request_id}",
+            "code": self.code,
+            "request_id": request_id,
+            "error": f"{self.title}: {self.detail}",
+        }
+        return json.dumps(fields).encode()
+
+    def headers(self) -> dict[str, str]:
+        """Content-Type and, where another try makes sense, Retry-After."""
+        headers = {"content-type": MEDIA_TYPE}
+        if self.status in RETRY_AFTER_S:
+            headers["retry-after"] = str(RETRY_AFTER_S[self.status])
+        return headers
+
+
+# What a status means that the framework answered with; its own text is not passed on.
+_FRAMEWORK = {
+    400: ("bad_request", "check the request against /docs.json"),
+    404: ("not_found", "POST an image to /predict; /docs.json describes the service"),
+    405: ("method_not_allowed", "use a method that the header Allow names"),
+    413: ("body_too_large", "send a smaller body"),
+    415: ("unsupported_media_type", "send multipart/form-data or application/dicom"),
+    429: ("overloaded", "try again after the time that the header Retry-After names"),
+    503: ("model_unavailable", "the model is not ready; see /readyz and the server's log"),
+    504: ("deadline_exceeded", "the request took too long; try again, or send fewer frames"),
+}
+
+
+def framework_problem(status: int) -> Problem:
+    """The problem for an error status that BentoML, Starlette or the middleware answers with."""
+    fallback = ("bad_request", "check the request against /docs.json")
+    if status >= 500:
+        fallback = ("internal_error", "the fault is the server's; quote the request_id")
+    code, detail = _FRAMEWORK.get(status, fallback)
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Error"
+    return Problem(status, code, title, detail)
+
+
+def problem_response(error: ImageError | RequestError, request_id: str) -> Response:
+    """The answer to one of our errors."""
+    from starlette.responses import Response
+
+    problem = Problem.of(error)
+    return Response(problem.body(request_id), problem.status, problem.headers())

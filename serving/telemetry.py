@@ -1,0 +1,76 @@
+"""Count and log what the service does; nothing here ever holds a file name or patient data."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Histogram
+
+# BentoML gives a handler to its own loggers and their children only.
+log = logging.getLogger("bentoml.spine")
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The collectors of this process."""
+
+    batch_size: Histogram
+    predictions: Counter
+    stage_seconds: Histogram
+
+
+@cache
+def metrics() -> Metrics:
+    """Register the collectors at the first call.
+
+    prometheus_client decides at its import whether it writes for one process or for many, and
+    BentoML sets the variable that it looks at after importing our service: hence the late import.
+    """
+    from prometheus_client import Counter, Histogram
+
+    return Metrics(
+        batch_size=Histogram(
+            "spine_batch_size",
+            "Slices that went through the model together",
+            buckets=(1, 2, 3, 4, 5, 6, 7, 8, 16, 32),
+        ),
+        predictions=Counter(
+            "spine_predictions",
+            "Answers to POST /predict: normal, anomaly, or the code of the error",
+            ["outcome"],
+        ),
+        stage_seconds=Histogram(
+            "spine_inference_seconds",
+            "Time of a request by stage, waiting for a turn included",
+            ["stage"],
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+        ),
+    )
+
+
+def log_fault(error: BaseException, request_id: str) -> None:
+    """Log an unexpected exception: its type and where in our code it passed, in one line.
+
+    Its text and traceback stay unsaid: libraries quote the values they stumble over, and in a DICOM
+    file these can be a patient's.
+    """
+    places = [
+        f"{Path(frame.filename).relative_to(_ROOT)}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if _is_ours(Path(frame.filename))
+    ]
+    where = " > ".join(places[-3:]) or "a library"
+    log.error("request %s failed: %s in %s", request_id, type(error).__name__, where)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is part of this project and not of its virtual environment."""
+    return path.is_relative_to(_ROOT) and ".venv" not in path.parts

@@ -1,0 +1,189 @@
+"""POST /predict as the README describes it, against the real application."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from model.runtime import load_model
+from model.store import find_directory
+from preprocessing import read_image, to_input
+from tests.dicom_files import make_dicom, noise
+from tests.serving.problems import assert_problem
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+MODEL_THRESHOLD = 0.05
+
+
+async def post(client: httpx.AsyncClient, data: bytes, url: str = "/predict") -> httpx.Response:
+    return await client.post(url, files={"file": ("slice.dcm", data)})
+
+
+async def test_an_upload_gets_the_score_of_the_shared_pipeline(
+    client: httpx.AsyncClient, dicom: bytes, model_store: Path
+) -> None:
+    answer = (await post(client, dicom)).json()
+    model = load_model(find_directory("spine_autoencoder"))
+    x = to_input(read_image(dicom), model.spec.input)[np.newaxis]
+    assert answer["reconstruction_mse"] == pytest.approx(model.score(x)[0], rel=1e-9)
+    assert answer["is_anomaly"] == (answer["reconstruction_mse"] > MODEL_THRESHOLD)
+    assert answer["threshold"] == MODEL_THRESHOLD
+    assert (answer["frame"], answer["frames"]) == (1, 1)
+    assert answer["model"] == f"spine_autoencoder:{find_directory('spine_autoencoder').name}"
+    assert 0 < answer["inference_time_ms"] < 10_000
+
+
+@pytest.mark.parametrize("media_type", ["application/dicom", "Application/DICOM; x=y"])
+async def test_a_raw_body_gets_the_same_answer_as_a_form(
+    client: httpx.AsyncClient, dicom: bytes, media_type: str
+) -> None:
+    form = (await post(client, dicom)).json()
+    raw = await client.post("/predict", content=dicom, headers={"content-type": media_type})
+    assert raw.json()["reconstruction_mse"] == form["reconstruction_mse"]
+
+
+async def test_the_form_is_recognised_in_any_letter_case(
+    client: httpx.AsyncClient, dicom: bytes
+) -> None:
+    request = client.build_request("POST", "/predict", files={"file": ("a", dicom)})
+    boundary = request.headers["content-type"].partition("=")[2]
+    answer = await client.post(
+        "/predict",
+        content=request.read(),
+        headers={"content-type": f'MultiPart/Form-Data; Boundary="{boundary}"'},
+    )
+    assert answer.status_code == 200
+
+
+async def test_the_threshold_works_in_the_query_and_in_the_form(
+    client: httpx.AsyncClient, dicom: bytes
+) -> None:
+    in_query = (await post(client, dicom, "/predict?threshold=1e-9")).json()
+    assert (in_query["threshold"], in_query["is_anomaly"]) == (1e-9, True)
+    in_form = await client.post("/predict", files={"file": dicom}, data={"threshold": "1e9"})
+    assert (in_form.json()["threshold"], in_form.json()["is_anomaly"]) == (1e9, False)
+    both = await client.post(
+        "/predict?threshold=0.5", files={"file": dicom}, data={"threshold": "0.50"}
+    )
+    assert both.json()["threshold"] == 0.5
+
+
+async def test_two_thresholds_that_differ_are_refused(
+    client: httpx.AsyncClient, dicom: bytes
+) -> None:
+    answer = await client.post(
+        "/predict?threshold=0.5", files={"file": dicom}, data={"threshold": "0.4"}
+    )
+    assert_problem(answer, 400, "threshold_invalid")
+    answer = await post(client, dicom, "/predict?threshold=0.5&threshold=0.4")
+    assert_problem(answer, 400, "threshold_invalid")
+
+
+@pytest.mark.parametrize(
+    "threshold",
+    ["much", "nan", "NaN", "inf", "-inf", "1e999", "-0.1", "", "0x1", "1_0", "\u0661", "0,5"],
+)
+async def test_a_threshold_that_is_no_number_of_0_or_more_is_refused(
+    client: httpx.AsyncClient, dicom: bytes, threshold: str
+) -> None:
+    in_query = await client.post("/predict", params={"threshold": threshold}, files={"file": dicom})
+    assert_problem(in_query, 400, "threshold_invalid")
+    in_form = await client.post("/predict", files={"file": dicom}, data={"threshold": threshold})
+    assert_problem(in_form, 400, "threshold_invalid")
+
+
+async def test_a_multi_frame_object_answers_for_its_most_anomalous_frame(
+    client: httpx.AsyncClient,
+) -> None:
+    frames = np.tile(np.linspace(0, 1000, 64).astype(np.uint16), (20, 64, 1))
+    frames[12] = noise((64, 64))
+    scores = [(await post(client, make_dicom(f))).json()["reconstruction_mse"] for f in frames]
+    answer = (await post(client, make_dicom(frames))).json()
+    assert (answer["frame"], answer["frames"]) == (int(np.argmax(scores)) + 1, 20)
+    assert answer["reconstruction_mse"] == pytest.approx(max(scores), rel=1e-6)
+
+
+async def test_every_bad_file_gets_its_own_code(client: httpx.AsyncClient, dicom: bytes) -> None:
+    for data, status, code in [
+        (b"", 400, "empty_file"),
+        (b"not an image", 415, "not_dicom"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), 415, "not_dicom"),
+        (make_dicom(noise((8, 8)), Modality="CT"), 422, "wrong_modality"),
+        (make_dicom(noise((8, 8)), PhotometricInterpretation="RGB"), 422, "not_grayscale"),
+    ]:
+        assert_problem(await post(client, data), status, code)
+    answer = await post(client, dicom[:-100])
+    assert answer.status_code == 422
+    assert (await post(client, dicom)).status_code == 200
+
+
+async def test_the_file_must_come_exactly_once_and_as_a_file(
+    client: httpx.AsyncClient, dicom: bytes
+) -> None:
+    upload = ("a.dcm", dicom)
+    for files, code in [
+        ([("image", upload)], "file_missing"),
+        ([("file", upload), ("file", upload)], "file_repeated"),
+        ([("file", upload), ("other", upload)], "file_unexpected"),
+        ([("file", (None, "http://127.0.0.1:9/slice.dcm"))], "file_not_uploaded"),
+        ([("file", (None, "/etc/passwd"))], "file_not_uploaded"),
+    ]:
+        assert_problem(await client.post("/predict", files=files), 400, code)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        *("application/json", "text/plain", "image/png", "", "multipart/mixed; boundary=a"),
+        *("application/vnd.bentoml+pickle", "Application/Vnd.BentoML+Pickle"),
+    ],
+)
+async def test_other_content_types_are_refused(client: httpx.AsyncClient, media_type: str) -> None:
+    body = json.dumps({"file": "http://127.0.0.1:9/"})
+    answer = await client.post("/predict", content=body, headers={"content-type": media_type})
+    assert_problem(answer, 415, "unsupported_media_type")
+
+
+async def test_a_body_above_the_limit_is_refused_announced_or_not(
+    client: httpx.AsyncClient,
+) -> None:
+    async def unannounced() -> AsyncIterator[bytes]:
+        for _ in range(33):
+            yield bytes(1_000_000)
+
+    headers = {"content-type": "application/dicom"}
+    announced = await client.post(
+        "/predict", content=b"x", headers=headers | {"content-length": "32000001"}
+    )
+    assert_problem(announced, 413, "body_too_large")
+    answer = await client.post("/predict", content=unannounced(), headers=headers)
+    assert_problem(answer, 413, "body_too_large")
+
+
+async def test_openapi_shows_the_file_and_both_places_of_the_threshold(
+    client: httpx.AsyncClient,
+) -> None:
+    document = (await client.get("/docs.json")).json()
+    operation = document["paths"]["/predict"]["post"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["threshold"]
+    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert set(form["properties"]) == {"file", "threshold"}
+    assert form["required"] == ["file"]
+    assert "application/dicom" in operation["requestBody"]["content"]
+    assert "application/problem+json" in operation["responses"]["422"]["content"]
+    assert (await client.get("/")).status_code == 200
+
+
+async def test_nothing_is_written_for_a_request(
+    client: httpx.AsyncClient, dicom: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a temporary file")
+
+    for name in ("TemporaryFile", "NamedTemporaryFile", "SpooledTemporaryFile", "mkstemp"):
+        monkeypatch.setattr(f"tempfile.{name}", refuse)
+    assert (await post(client, dicom)).status_code == 200
