@@ -1,0 +1,1 @@
+"""Teach the autoencoder what usual spine MR slices look like; never imported by serving."""
