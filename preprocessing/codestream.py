@@ -17,6 +17,8 @@ _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD8)) | {0x01, 0xFF}
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 # A JP2 file header, not allowed in DICOM but seen, is shorter than this.
 _LONGEST_JP2_HEADER = 4096
+# Bytes of padding that may follow the end-of-image marker.
+_LONGEST_PADDING = 16
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ def check_codestream(frame: bytes, rows: int, columns: int) -> Codestream:
     """Read the header and compare it with the declared geometry.
 
     Raises:
-        DamagedImage: there is no readable header.
+        DamagedImage: there is no readable header, or the end of a JPEG is missing.
         NotGrayscale: it claims more than one component.
         GeometryMismatch: it claims another size than Rows x Columns.
     """
     if frame.startswith(b"\xff\xd8"):
+        if b"\xff\xd9" not in frame[-_LONGEST_PADDING:]:
+            raise DamagedImage("A compressed frame is cut short; send the complete file.")
         found = _read_jpeg(frame)
     else:
         start = frame.find(_SOC_SIZ, 0, _LONGEST_JP2_HEADER)

@@ -21,6 +21,7 @@ from preprocessing.decoders import DecodeError, decode
 # Transfer syntax, rows, columns, bits of a sample, bytes of the frame, bytes expected, seconds.
 REQUEST = struct.Struct("<64sIIIQQd")
 REPLY = struct.Struct("<B")
+READY = b"!"
 OK, FAILED, OTHER_SIZE, OUT_OF_MEMORY = range(4)
 
 # What decoding may take beyond the started process: a 4096 x 4096 slice in JPEG 2000 needs 250 MB.
@@ -34,6 +35,7 @@ def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     _silence()
     _confine()
+    connection.sendall(READY)
     while (header := receive(connection, REQUEST.size)) is not None:
         name, rows, columns, bits, n_frame, n_expected, seconds = REQUEST.unpack(header)
         frame = receive(connection, n_frame)

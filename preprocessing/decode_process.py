@@ -17,15 +17,21 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocessing.decode_child import FAILED, OK, OUT_OF_MEMORY, REPLY, REQUEST
+from preprocessing.decode_child import FAILED, OK, OUT_OF_MEMORY, READY, REPLY, REQUEST
 from preprocessing.errors import DamagedImage, LimitExceeded
 
 _ROOT = Path(__file__).parents[1]
 # The child gives up by itself shortly after its parent did.
 _GRACE_SECONDS = 2.0
+# Starting takes 0.15 s; a machine may be busy.
+_START_SECONDS = 20.0
 # Only what a Python process needs to start: no keys, no settings.
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
 _ADVICE = "export the image anew, best as Explicit VR Little Endian"
+
+
+class DecoderUnavailable(RuntimeError):
+    """No decoder process can be started: the machine's fault, not the file's."""
 
 
 @dataclass
@@ -55,6 +61,7 @@ def decode_in_child(
     Raises:
         DamagedImage: the decoder failed, died or returned another size.
         LimitExceeded: it took too much time or memory.
+        DecoderUnavailable: no decoder process can be started.
     """
     n_expected = shape[0] * shape[1] * bits // 8
     request = REQUEST.pack(
@@ -66,7 +73,7 @@ def decode_in_child(
         except TimeoutError as error:
             stop()
             raise LimitExceeded(
-                f"A compressed frame took more than {seconds:g} s to decode; {_ADVICE}."
+                f"A compressed frame took more than {seconds:.1f} s to decode; {_ADVICE}."
             ) from error
         except OSError as error:
             stop()
@@ -132,28 +139,31 @@ def _living_child() -> _Child:
         stop()
     if _child is None:
         ours, theirs = socket.socketpair()
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join([str(_ROOT), *filter(None, sys.path)])
-        # One thread and one arena: each further one reserves address space that counts.
-        environment |= {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-        with theirs:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [
-                    sys.executable,
-                    "-P",
-                    "-B",
-                    "-m",
-                    "preprocessing.decode_child",
-                    str(theirs.fileno()),
-                ],
-                pass_fds=(theirs.fileno(),),
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        _child = _Child(process, ours)
+        try:
+            with theirs:
+                _child = _Child(_spawn(theirs), ours)
+            _receive(ours, len(READY), time.monotonic() + _START_SECONDS)
+        except OSError as error:
+            ours.close()
+            stop()
+            raise DecoderUnavailable("the decoder process does not start") from error
     return _child
+
+
+def _spawn(connection: socket.socket) -> subprocess.Popen[bytes]:
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join([str(_ROOT), *filter(None, sys.path)])
+    # One thread and one arena: each further one reserves address space that counts.
+    environment |= {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    descriptor = connection.fileno()
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-P", "-B", "-m", "preprocessing.decode_child", str(descriptor)],
+        pass_fds=(descriptor,),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def stop() -> None:

@@ -19,7 +19,7 @@ class Limits:
     max_depth: int = 16  # nested sequences; enhanced MR needs 4
     max_elements: int = 200_000  # 2048 frames with about 60 elements each, and room
     max_items: int = 50_000  # sequence items and pixel fragments together
-    decode_seconds: float = 5.0  # per compressed frame; 4096 x 4096 in JPEG 2000 takes about 1
+    decode_seconds: float = 5.0  # for the largest compressed frame, 0.3 of it for a small one
 
 
 DEFAULT = Limits()

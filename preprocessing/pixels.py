@@ -118,9 +118,18 @@ def _compressed(
             stored_bits = min(precision, layout.bits_stored)
             high_bit = stored_bits - 1
         shape = layout.rows, layout.columns
-        decoded = decode_in_child(syntax, frame, shape, bits, limits.decode_seconds)
+        decoded = decode_in_child(syntax, frame, shape, bits, _seconds(layout, limits))
         samples = np.frombuffer(decoded, f"<u{bits // 8}")
         yield _stored(samples, layout, stored_bits, high_bit)
+
+
+def _seconds(layout: PixelLayout, limits: Limits) -> float:
+    """Return a deadline that grows with the frame.
+
+    CharLS spends 4 s on 60 bytes of a cut 16 x 24 frame, and 384 x 384 in JPEG 2000 takes 20 ms.
+    """
+    share = layout.rows * layout.columns / limits.max_pixels
+    return limits.decode_seconds * (0.3 + 0.7 * min(share, 1.0))
 
 
 def _stored(samples: Samples, layout: PixelLayout, bits_stored: int, high_bit: int) -> Samples:

@@ -180,7 +180,7 @@ def test_a_hanging_decoder_is_killed_at_its_deadline_and_replaced() -> None:
     hanging = decode_process._child.process
     os.kill(hanging.pid, signal.SIGSTOP)
     started = time.monotonic()
-    with pytest.raises(LimitExceeded, match=r"0\.2 s"):
+    with pytest.raises(LimitExceeded, match="took more than"):
         read_image(encapsulated(RAMP, *_frames("RLE")), limits=Limits(decode_seconds=0.2))
     assert hanging.returncode == -signal.SIGKILL
     assert time.monotonic() - started < 5
