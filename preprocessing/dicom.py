@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -64,10 +63,7 @@ def read_image(data: bytes, frame: int = 1, limits: Limits = DEFAULT) -> Slice:
     Raises:
         ImageError: the file is refused; see preprocessing/errors.py.
     """
-    found = next(islice(_read(data, limits, frame), 1), None)
-    if found is None:
-        raise FrameNotFound("The frame number is not one of the object's frames.")
-    return found
+    return next(_read(data, limits, frame))
 
 
 def read_frames(data: bytes, limits: Limits = DEFAULT) -> Iterator[Slice]:

@@ -72,7 +72,7 @@ def frames(
         return [parts]
     if len(parts) == n_frames:
         return [[part] for part in parts]
-    shared = _by_offset_table(data, table[0], parts) or _by_codestream(data, parts)
+    shared = _by_offset_table(data, table[0], parts, n_frames) or _by_codestream(data, parts)
     if len(shared) != n_frames:
         raise GeometryMismatch(
             f"NumberOfFrames is {n_frames}, but the pixel data holds {len(shared)} frames."
@@ -81,9 +81,10 @@ def frames(
 
 
 def _by_offset_table(
-    data: bytes, table: tuple[int, int], parts: list[tuple[int, int]]
+    data: bytes, table: tuple[int, int], parts: list[tuple[int, int]], n_frames: int
 ) -> list[list[tuple[int, int]]]:
-    raw = data[table[0] : table[1]]
+    # The table's length is the file's claim: one more than declared shows that it does not fit.
+    raw = data[table[0] : min(table[1], table[0] + 4 * (n_frames + 1))]
     offsets = {int.from_bytes(raw[at : at + 4], "little") for at in range(0, len(raw) - 3, 4)}
     # Offsets count from the first item header behind the table; a fragment starts 8 bytes later.
     origin = table[1] + 8

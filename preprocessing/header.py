@@ -22,6 +22,8 @@ _BIG = struct.Struct(">HH2sH")
 # PS3.5 table 7.1-1: two reserved bytes and a length of 32 bit follow these VRs.
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+# Implicit VR, or a VR that an archive did not know.
+_UNKNOWN = (b"", b"UN")
 # A kept value is a number, a code or a short text; longer ones count as missing.
 _LONGEST_VALUE = 4096
 # The groups that a data set begins with in practice (PS3.5 7.1: ascending order).
@@ -175,7 +177,7 @@ def _elements(
         if length != UNDEFINED and value + length > end:
             raise cut_short()
         nested = wanted.get(tag)
-        if vr == b"SQ" or (nested and not vr) or (length == UNDEFINED and vr in (b"UN", b"")):
+        if vr == b"SQ" or (nested and vr in _UNKNOWN) or (length == UNDEFINED and vr in _UNKNOWN):
             items, position = _items(walk, vr, value, _stop(value, length, end), depth + 1, nested)
             if length != UNDEFINED:
                 position = value + length

@@ -11,7 +11,7 @@ MIB = 1024 * 1024
 class Limits:
     """What one file may ask for; beyond it `LimitExceeded`."""
 
-    max_bytes: int = 32 * MIB  # a 4096 x 4096 slice of 16 bit
+    max_bytes: int = 32 * MIB  # just below a 4096 x 4096 slice of 16 bit
     max_inflated_bytes: int = 64 * MIB  # a deflated file after inflating: twice an ordinary one
     max_pixels: int = 4096 * 4096  # per frame; the largest MR matrices are 1024 x 1024
     max_frames: int = 2048  # the largest enhanced MR series in practice hold about a thousand
@@ -19,7 +19,7 @@ class Limits:
     max_depth: int = 16  # nested sequences; enhanced MR needs 4
     max_elements: int = 200_000  # 2048 frames with about 60 elements each, and room
     max_items: int = 50_000  # sequence items and pixel fragments together
-    decode_seconds: float = 5.0  # for the largest compressed frame, 0.3 of it for a small one
+    decode_seconds: float = 8.0  # for the largest compressed frame, a fifth of it for a small one
 
 
 DEFAULT = Limits()

@@ -10,7 +10,9 @@ _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _MR = {
     _STORAGE + "4",  # MR Image Storage
     _STORAGE + "4.1",  # Enhanced MR
+    _STORAGE + "4.3",  # Enhanced MR Color, which is refused for its colour
     _STORAGE + "4.4",  # Legacy Converted Enhanced MR
+    _STORAGE + "30",  # Parametric Map, the one class of float pixel data; Modality decides
 }
 # Secondary Capture, single-frame and multi-frame grayscale: MR slices come in them from archives.
 _SECONDARY_CAPTURE = {_STORAGE + "7" + end for end in ("", ".1", ".2", ".3", ".4")}

@@ -7,6 +7,7 @@ import signal
 import struct
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jpeg_ls
 import numpy as np
@@ -14,8 +15,9 @@ import numpy.typing as npt
 import pytest
 import rle
 from openjpeg.utils import encode_array as encode_jpeg_2000
+from pydicom.encaps import encapsulate
 
-from preprocessing import decode_process, read_frames, read_image
+from preprocessing import ImageError, decode_process, read_frames, read_image
 from preprocessing.errors import (
     DamagedImage,
     GeometryMismatch,
@@ -26,7 +28,7 @@ from preprocessing.errors import (
 from preprocessing.limits import Limits
 from tests.preprocessing import codestreams
 from tests.preprocessing.codestreams import RAMP
-from tests.preprocessing.dicom_files import encapsulated, native
+from tests.preprocessing.dicom_files import encapsulated, mr_dataset, native, write
 
 JPEG = "1.2.840.10008.1.2.4."
 RLE = "1.2.840.10008.1.2.5"
@@ -205,3 +207,81 @@ def test_a_forked_process_starts_its_own_decoder() -> None:
 def _frames(name: str) -> tuple[str, list[bytes]]:
     syntax, frame = LOSSLESS[name]
     return syntax, [frame]
+
+
+def test_threads_share_one_decoder_without_mixing_their_frames() -> None:
+    pixels = [np.roll(RAMP, shift) for shift in range(24)]
+    files = [encapsulated(each, RLE, [encode_rle(each)]) for each in pixels]
+    with ThreadPoolExecutor(8) as threads:
+        images = list(threads.map(read_image, files))
+    for image, expected in zip(images, pixels, strict=True):
+        np.testing.assert_array_equal(image.pixels, expected)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS holds on Linux only")
+def test_the_decoder_process_is_confined() -> None:
+    resource = pytest.importorskip("resource")
+    decode_process.start()
+    assert decode_process._child is not None
+    pid = decode_process._child.process.pid
+    assert resource.prlimit(pid, resource.RLIMIT_AS)[0] < 2 << 30
+    assert resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == 0
+    assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0
+
+
+def _claiming(frame: bytes, marker: bytes, rows: int, columns: int) -> bytes:
+    """Write another size into the header of a codestream."""
+    changed = bytearray(frame)
+    at = changed.index(marker)
+    if marker == b"\xff\x51":  # SIZ: image, offset and tile sizes
+        changed[at + 6 : at + 14] = struct.pack(">II", columns, rows)
+        changed[at + 22 : at + 30] = struct.pack(">II", columns, rows)
+    else:
+        changed[at + 5 : at + 9] = struct.pack(">HH", rows, columns)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "marker"),
+    [
+        ("JPEG lossless SV1", b"\xff\xc3"),
+        ("JPEG-LS lossless", b"\xff\xf7"),
+        ("JPEG 2000 lossless", b"\xff\x51"),
+        ("HTJ2K lossless", b"\xff\x51"),
+    ],
+)
+def test_a_small_frame_that_claims_the_largest_size_is_refused_in_time(
+    name: str, marker: bytes
+) -> None:
+    syntax, frame = LOSSLESS[name]
+    frame = _claiming(frame, marker, 4096, 4096)
+    with pytest.raises(ImageError):
+        read_image(encapsulated(RAMP, syntax, [frame], Rows=4096, Columns=4096))
+
+
+def test_a_million_tiles_are_refused_in_time() -> None:
+    frame = bytearray(_claiming(codestreams.JPEG_2000, b"\xff\x51", 4096, 4096))
+    at = frame.index(b"\xff\x51")
+    frame[at + 22 : at + 30] = struct.pack(">II", 4, 4)
+    with pytest.raises(ImageError):
+        read_image(encapsulated(RAMP, JPEG + "90", [bytes(frame)], Rows=4096, Columns=4096))
+
+
+@pytest.mark.parametrize("has_offset_table", [True, False])
+def test_frames_in_several_fragments_are_told_apart(has_offset_table: bool) -> None:
+    frames = np.stack([RAMP, RAMP // 2])
+    encoded = [encode_jpeg_ls(frame) for frame in frames]
+    ds = mr_dataset(frames)
+    ds.PixelData = encapsulate(encoded, fragments_per_frame=3, has_bot=has_offset_table)
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    data = write(ds, JPEG + "80")
+    np.testing.assert_array_equal([image.pixels for image in read_frames(data)], frames)
+
+
+@pytest.mark.parametrize("declared", [2, 4])
+def test_another_number_of_frames_than_declared_is_a_mismatch(declared: int) -> None:
+    frames = np.stack([RAMP, RAMP // 2, RAMP // 3])
+    encoded = [encode_jpeg_ls(frame) for frame in frames]
+    with pytest.raises(GeometryMismatch):
+        read_image(encapsulated(frames, JPEG + "80", encoded, NumberOfFrames=declared))

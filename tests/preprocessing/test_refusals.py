@@ -98,6 +98,7 @@ def test_objects_that_are_no_images_are_refused(sop_class: str) -> None:
         {"SOPClassUID": STORAGE + "7"},
         {"SOPClassUID": STORAGE + "7.3"},
         {"SOPClassUID": STORAGE + "4.1"},
+        {"SOPClassUID": STORAGE + "30"},
         {"SOPClassUID": "1.3.12.2.1107.5.9.1"},
         {"SpecificCharacterSet": "ISO_IR 192", "SeriesDescription": "W\u00fcrfel"},
         {"StudyDate": "20200101"},

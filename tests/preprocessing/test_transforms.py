@@ -7,7 +7,13 @@ import numpy.typing as npt
 import pytest
 
 from preprocessing import InputSpec, Slice, SliceFacts, to_input
-from preprocessing.transforms import fitted_shape, resize, resize_matrix, scale_intensity
+from preprocessing.transforms import (
+    fitted_shape,
+    percentiles,
+    resize,
+    resize_matrix,
+    scale_intensity,
+)
 
 FACTS = SliceFacts(*([None] * 12))
 
@@ -21,6 +27,15 @@ def test_the_window_lies_between_the_two_percentiles() -> None:
     pixels = np.arange(201, dtype=np.float32).reshape(3, 67)
     scaled = scale_intensity(pixels, 0.5, 99.5)
     assert scaled.ravel()[[0, 1, 100, 199, 200]].tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.37])
+@pytest.mark.parametrize("percents", [(0.5, 99.5), (0.0, 100.0), (12.3, 45.6)])
+def test_percentiles_equal_those_of_numpy(slope: float, percents: tuple[float, float]) -> None:
+    pixels = np.random.default_rng(3).integers(-700, 3000, (61, 83)).astype(np.float32)
+    pixels *= np.float32(slope)
+    expected = np.percentile(pixels.astype(np.float64), percents)
+    np.testing.assert_allclose(percentiles(pixels, *percents), expected, rtol=1e-6)
 
 
 def test_a_single_hot_pixel_does_not_darken_the_rest() -> None:
