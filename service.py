@@ -20,6 +20,7 @@ from preprocessing import ImageError
 from serving.contract import Prediction, PredictRequest, Upload
 from serving.disconnect import until_disconnect
 from serving.errors import InternalFault, ModelUnavailable, RequestError
+from serving.image import serving_image
 from serving.middleware import REQUEST_ID
 from serving.pipeline import ModelInput, score_file
 from serving.problems import problem_response
@@ -39,8 +40,8 @@ try:
 except SettingsError as error:
     sys.exit(f"service: {error}")
 
-# Small matrices: a second BLAS thread costs more than it gives. BentoML sets it before numpy loads.
 STORED = BentoModel(SETTINGS.model)
+# Small matrices: a second BLAS thread costs more than it gives. BentoML sets it before numpy loads.
 ENVS = [{"name": "OPENBLAS_NUM_THREADS", "value": os.environ.get("OPENBLAS_NUM_THREADS", "1")}]
 
 
@@ -98,6 +99,7 @@ class SpineService(bentoml.Service[Any]):
 @bentoml.service(
     name="spine_anomaly",
     service_class=SpineService,
+    image=serving_image(),
     envs=ENVS,
     workers=SETTINGS.workers,
     traffic={"timeout": SETTINGS.deadline_s},
@@ -112,8 +114,8 @@ class SpineAnomaly:
 
     stored = STORED
 
-    @staticmethod
     @bentoml.on_deployment
+    @staticmethod
     def check_model() -> None:
         """Stop `bentoml serve` before it listens when the model's files are damaged."""
         from model.spec import load_spec

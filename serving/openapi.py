@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from serving.contract import THRESHOLD_DESCRIPTION
 from serving.problems import MEDIA_TYPE
 
@@ -43,6 +45,10 @@ class OpenAPI:
     def asdict(self) -> dict[str, Any]:
         """The document as plain dictionaries."""
         return self.document
+
+
+# `bentoml build` writes the document with yaml.dump.
+yaml.add_representer(OpenAPI, lambda dumper, spec: dumper.represent_dict(spec.document))
 
 
 def complete_predict(document: dict[str, Any]) -> dict[str, Any]:

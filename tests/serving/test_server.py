@@ -1,0 +1,119 @@
+"""`bentoml serve` as a user runs it: parallel clients, the SDK client, metrics, the end."""
+
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import bentoml
+import httpx
+import pytest
+
+from tests.dicom_files import make_dicom, noise
+from tests.serving.server import bentoml_serve
+
+CLIENTS = 32
+LOAD_S = 4.0
+MARKER = "Doe^John^secret"
+
+Server = tuple[str, subprocess.Popen[bytes], Path]
+
+
+@pytest.fixture(scope="module")
+def server(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    # Its own home: a server wipes the metrics folder of the one it is started in.
+    home = tmp_path_factory.mktemp("home")
+    (home / "models").symlink_to(model_store / "models")
+    log = home / "log.txt"
+    environ = {"BENTOML_HOME": str(home), "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics")}
+    with bentoml_serve(log, **environ) as (url, process):
+        yield url, process, log
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / f"{MARKER}.dcm"
+    path.write_bytes(make_dicom(noise((96, 96)), PatientName=MARKER, PatientID=MARKER))
+    return path
+
+
+def test_the_sdk_client_predicts_with_and_without_a_threshold(server: Server, file: Path) -> None:
+    with bentoml.SyncHTTPClient(server[0]) as client:
+        answer = client.predict(file=file, threshold=0.02)
+        assert answer["is_anomaly"] == (answer["reconstruction_mse"] > 0.02)
+        assert client.predict(file=file)["threshold"] == 0.05
+        with pytest.raises(bentoml.exceptions.BentoMLException, match="threshold_invalid"):
+            client.predict(file=file, threshold=-1.0)
+    client._temp_dir.cleanup()  # BentoML's client leaves it to the garbage collector, which warns
+
+
+def test_32_parallel_clients_get_their_own_score_and_share_batches(server: Server) -> None:
+    url = server[0]
+    files = [make_dicom(noise((256, 256), seed)) for seed in range(CLIENTS)]
+    with httpx.Client() as client:
+        alone = [
+            client.post(f"{url}/predict", files={"file": data}).json()["reconstruction_mse"]
+            for data in files
+        ]
+
+    def load(index: int) -> Counter[str]:
+        seen: Counter[str] = Counter()
+        until = time.monotonic() + LOAD_S
+        with httpx.Client(timeout=30) as client:
+            while time.monotonic() < until:
+                answer = client.post(f"{url}/predict", files={"file": files[index]})
+                assert answer.status_code == 200, answer.text
+                mse = answer.json()["reconstruction_mse"]
+                # A batch of another size may round the last bit differently.
+                seen["own" if mse == pytest.approx(alone[index], rel=1e-6) else "other"] += 1
+        return seen
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        total = sum(pool.map(load, range(CLIENTS)), Counter())
+    assert total["other"] == 0
+    metrics = httpx.get(f"{url}/metrics").text
+    batches = re.search(r"^spine_batch_size_count ([\d.]+)", metrics, re.MULTILINE)
+    slices = re.search(r"^spine_batch_size_sum ([\d.]+)", metrics, re.MULTILINE)
+    assert batches is not None
+    assert slices is not None
+    assert float(slices[1]) > float(batches[1])
+
+
+def test_a_client_that_goes_away_is_counted_and_forgotten(server: Server, file: Path) -> None:
+    url = server[0]
+    host, port = url.removeprefix("http://").split(":")
+    data = make_dicom(noise((400, 64, 64)))
+    head = (
+        "POST /predict HTTP/1.1\r\nHost: spine.test\r\nContent-Type: application/dicom\r\n"
+        f"Content-Length: {len(data)}\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(head.encode() + data)
+        time.sleep(0.05)
+    deadline = time.monotonic() + 20
+    while 'outcome="client_gone"' not in httpx.get(f"{url}/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert httpx.post(f"{url}/predict", files={"file": file.read_bytes()}).status_code == 200
+
+
+def test_sigterm_answers_what_is_in_flight_and_ends_clean(server: Server) -> None:
+    url, process, log = server
+    many = make_dicom(noise((300, 64, 64)))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(httpx.post, f"{url}/predict", files={"file": many}, timeout=30)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert answer.result().status_code == 200
+    assert process.wait(25) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+    text = log.read_text()
+    assert "settings: SPINE_MODEL=spine_autoencoder:latest" in text
+    assert MARKER not in text
+    assert "Traceback" not in text
