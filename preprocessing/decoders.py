@@ -6,22 +6,7 @@ the JPEG family only. None of the decoders has a GPL licence.
 
 from __future__ import annotations
 
-RLE = "1.2.840.10008.1.2.5"
-_JPEG = {
-    "1.2.840.10008.1.2.4.50",
-    "1.2.840.10008.1.2.4.51",
-    "1.2.840.10008.1.2.4.57",
-    "1.2.840.10008.1.2.4.70",
-}
-_JPEG_LS = {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"}
-_JPEG_2000 = {
-    "1.2.840.10008.1.2.4.90",
-    "1.2.840.10008.1.2.4.91",
-    "1.2.840.10008.1.2.4.201",
-    "1.2.840.10008.1.2.4.202",
-    "1.2.840.10008.1.2.4.203",
-}
-COMPRESSED = frozenset(_JPEG | _JPEG_LS | _JPEG_2000 | {RLE})
+from preprocessing.transfer_syntaxes import JPEG_2000, JPEG_LS, RLE
 
 
 class DecodeError(Exception):
@@ -32,7 +17,7 @@ def decode(transfer_syntax: str, frame: bytes, rows: int, columns: int, bits: in
     """Decode one grayscale frame to little-endian samples.
 
     Args:
-        transfer_syntax: one of COMPRESSED.
+        transfer_syntax: a compressed one.
         frame: the encoded frame, all fragments joined.
         rows: height in pixels.
         columns: width in pixels.
@@ -44,9 +29,9 @@ def decode(transfer_syntax: str, frame: bytes, rows: int, columns: int, bits: in
     try:
         if transfer_syntax == RLE:
             return _decode_rle(frame, rows * columns, bits)
-        if transfer_syntax in _JPEG_LS:
+        if transfer_syntax in JPEG_LS:
             return _decode_jpeg_ls(frame)
-        if transfer_syntax in _JPEG_2000:
+        if transfer_syntax in JPEG_2000:
             return _decode_jpeg_2000(frame)
         return _decode_jpeg(transfer_syntax, frame, rows, columns, bits)
     except (KeyboardInterrupt, SystemExit, GeneratorExit):

@@ -12,8 +12,9 @@ from preprocessing.errors import (
     NotGrayscale,
     UnsupportedPixelFormat,
 )
-from preprocessing.header import Header, PixelElement
+from preprocessing.header import Header
 from preprocessing.limits import Limits
+from preprocessing.walk import PixelElement
 
 _LARGEST_SIDE = 65535  # Rows and Columns are 16 bit
 _FLOAT_BITS = {tags.FLOAT_PIXEL_DATA: 32, tags.DOUBLE_FLOAT_PIXEL_DATA: 64}

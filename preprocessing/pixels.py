@@ -8,41 +8,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing import decoders, encapsulation, tags, values
+from preprocessing import encapsulation, tags
 from preprocessing.codestream import check_codestream
 from preprocessing.decode_process import decode_in_child
 from preprocessing.errors import (
     DamagedImage,
     GeometryMismatch,
-    UnsupportedTransferSyntax,
 )
 from preprocessing.geometry import PixelLayout
-from preprocessing.header import Header, PixelElement
+from preprocessing.header import Header
 from preprocessing.limits import Limits
+from preprocessing.transfer_syntaxes import COMPRESSED, RLE
+from preprocessing.walk import PixelElement
 
 Samples = npt.NDArray[np.integer[Any] | np.floating[Any]]
 
-_NATIVE = frozenset({values.IMPLICIT, values.EXPLICIT, values.DEFLATED, values.EXPLICIT_BIG})
 
-
-def check_transfer_syntax(header: Header, element: PixelElement) -> None:
-    """Refuse what no decoder here reads, and an encapsulation that contradicts the syntax.
+def check_compression(transfer_syntax: str | None, element: PixelElement) -> None:
+    """Refuse pixel data whose encapsulation contradicts the transfer syntax (PS3.5 8.2, A.4).
 
     Raises:
-        UnsupportedTransferSyntax, DamagedImage: see their names.
+        DamagedImage: see above.
     """
-    syntax = header.transfer_syntax
     is_encapsulated = element.length is None
-    if syntax is not None and syntax not in _NATIVE | decoders.COMPRESSED:
-        raise UnsupportedTransferSyntax(
-            "Expected an uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000 transfer syntax; "
-            "convert the file to Explicit VR Little Endian."
-        )
-    if is_encapsulated != (syntax in decoders.COMPRESSED):
+    if is_encapsulated != (transfer_syntax in COMPRESSED):
         raise DamagedImage(
             "The transfer syntax and the pixel data disagree about compression; export it anew."
         )
-    if element.tag != tags.PIXEL_DATA and is_encapsulated:
+    if is_encapsulated and element.tag != tags.PIXEL_DATA:
         raise DamagedImage("Float pixel data cannot be compressed; export the image anew.")
 
 
@@ -57,7 +50,7 @@ def read_samples(
     Raises:
         ImageError: the pixel data is cut short, damaged or does not fit the declared geometry.
     """
-    check_transfer_syntax(header, layout.element)
+    check_compression(header.transfer_syntax, layout.element)
     if layout.element.length is None:
         yield from _compressed(header, layout, limits, numbers)
     else:
@@ -110,7 +103,7 @@ def _compressed(
     )
     for number in numbers:
         frame = b"".join(header.data[start:stop] for start, stop in found[number - 1])
-        if syntax == decoders.RLE:
+        if syntax == RLE:
             bits, stored_bits, high_bit = layout.bits_allocated, layout.bits_stored, layout.high_bit
         else:
             precision = check_codestream(frame, layout.rows, layout.columns).precision

@@ -5,11 +5,6 @@ from __future__ import annotations
 import math
 import struct
 
-IMPLICIT = "1.2.840.10008.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
-DEFLATED = "1.2.840.10008.1.2.1.99"
-EXPLICIT_BIG = "1.2.840.10008.1.2.2"
-
 # One data set: tag -> the bytes of its value, or the items of a sequence.
 Item = dict[int, "bytes | list[Item]"]
 
