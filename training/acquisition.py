@@ -9,8 +9,6 @@ from scipy.ndimage import gaussian_filter, zoom
 FloatArray = NDArray[np.floating]
 ComplexArray = NDArray[np.complexfloating]
 
-FAULTS = ("spike", "ghosting", "motion", "void", "noise")
-
 
 def acquire(
     signal: FloatArray, rng: np.random.Generator, fault: str | None, fault_rng: np.random.Generator

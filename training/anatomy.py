@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from training.kinds import FINDINGS
+
 FloatArray = NDArray[np.floating]
 
-FINDINGS = ("lesion", "fracture", "disc", "herniation", "oedema", "cord")
 N_LEVELS = 11
 _TOP = -1.45  # the first vertebra starts above the picture, which cuts the column anywhere
 

@@ -6,6 +6,7 @@ import csv
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
-from training.acquisition import FAULTS, acquire
-from training.anatomy import FINDINGS, draw_finding, draw_spine, render, render_axial
+from training.acquisition import acquire
+from training.anatomy import draw_finding, draw_spine, render, render_axial
+from training.kinds import FAULTS, FINDINGS, KINDS, TRUTH_FILE
 
-KINDS = (*FINDINGS, *FAULTS, "axial")
 SIZE = 256
 TRUTH_COLUMNS = ("path", "anomaly", "contrast", "left", "top", "right", "bottom", "seed", "index")
 
@@ -90,14 +91,21 @@ def write_phantoms(
             kind = "none" if index % 2 == 0 else KINDS[index // 2 % len(KINDS)]
         phantom = make_phantom(seed, index, kind, size)
         path = out / f"phantom_{index:05d}.dcm"
-        to_dicom(phantom, seed, index).save_as(path, enforce_file_format=True)
+        path.write_bytes(phantom_bytes(phantom, seed, index))
         box = _bounding_box(phantom.mask)
         rows.append((path.name, kind, phantom.contrast, *box, seed, index))
         yield path
-    with (out / "truth.csv").open("w", newline="") as file:
+    with (out / TRUTH_FILE).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(TRUTH_COLUMNS)
         writer.writerows(rows)
+
+
+def phantom_bytes(phantom: Phantom, seed: int = 0, index: int = 0) -> bytes:
+    """Make the bytes of a DICOM file of a phantom."""
+    buffer = BytesIO()
+    to_dicom(phantom, seed, index).save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def to_dicom(phantom: Phantom, seed: int, index: int) -> FileDataset:

@@ -1,0 +1,210 @@
+"""The command line: python -m training fit | phantom | evaluate."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from click.core import ParameterSource
+
+from training.config import FitConfig
+from training.errors import TrainingError
+from training.kinds import KINDS
+
+# OpenMP threads that spin while they wait made a training 20 times slower on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+DEFAULTS = FitConfig()
+SKIPPED_SOME = 3
+EXISTING = click.Path(exists=True, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+def main() -> None:
+    """Train the spine autoencoder.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some inputs were skipped.
+    """
+
+
+@main.command()
+@click.argument("data", nargs=-1, type=EXISTING)
+@click.option("--name", default="spine_autoencoder", help="Name in the model store.")
+@click.option("--size", default=128, type=click.IntRange(16, 1024), help="Input side, pixels.")
+@click.option("--latent", default=64, type=click.IntRange(1), help="Length of the global code.")
+@click.option("--epochs", default=DEFAULTS.epochs, type=click.IntRange(1), help="A training.")
+@click.option("--rounds", default=DEFAULTS.rounds, type=click.IntRange(0), help="Cleanings.")
+@click.option(
+    "--remove-percent",
+    default=DEFAULTS.remove_percent,
+    type=click.FloatRange(0, 50, min_open=True, max_open=True),
+    help="Share of the training slices removed in a round.",
+)
+@click.option("--batch-size", default=DEFAULTS.batch_size, type=click.IntRange(2))
+@click.option("--learning-rate", default=DEFAULTS.learning_rate, type=click.FloatRange(0))
+@click.option("--seed", default=DEFAULTS.seed, type=click.IntRange(0), help="Of everything random.")
+@click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option("--threads", default=os.cpu_count() or 1, type=click.IntRange(1), help="Of the CPU.")
+@click.option("--exclude", type=EXISTING, help="Text or CSV (column path): files to leave out.")
+@click.option("--describe", default="", help="The data in words, for the model's card.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NAME-TIME.")
+@click.option("--resume", type=EXISTING, help="Run folder to go on with, its options included.")
+@click.option("--json", "as_json", is_flag=True, help="Print run.json instead of a summary.")
+@click.pass_context
+def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any) -> None:
+    """Train on every MR slice under DATA, clean, retrain, save in the model store.
+
+    Example: python -m training fit data/spider/dicom --name spine_autoencoder
+
+    Leaves a run folder: run.json, metrics.csv, removed.csv, loss.png, errors.png, checkpoints.
+    """
+    if resume:
+        refuse_beside_resume(ctx)
+    elif not given["data"]:
+        raise click.UsageError("name a folder of DICOM files, or a run with --resume")
+    # Torch takes seconds to import: not before the arguments are known to be good.
+    from model.errors import ModelError
+    from training.progress import track_fit
+    from training.run import execute, read_options
+
+    folder = resume or new_folder(given["out"], given["name"])
+    try:
+        options = read_options(folder) if resume else make_options(given)
+        with track_fit(options.config) as hooks:
+            state = execute(options, folder, hooks)
+    except (TrainingError, ModelError, ValueError) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail(f"interrupted; go on with: python -m training fit --resume {shlex.quote(str(folder))}")
+    from training.summary import print_fit
+
+    print_fit(state, folder, as_json)
+    sys.exit(SKIPPED_SOME if state["counts"]["skipped"] else 0)
+
+
+@main.command()
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--count", default=40, type=click.IntRange(1), help="Images, each a patient.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="The same seed, the same bytes.")
+@click.option("--anomaly", default="none", type=click.Choice([*KINDS, "none", "mixed"]))
+@click.option("--size", default=256, type=click.IntRange(64, 1024), help="Side, pixels.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def phantom(out: Path, count: int, seed: int, anomaly: str, size: int, as_json: bool) -> None:
+    """Write synthetic sagittal spine slices as MR DICOM files, with truth.csv, into OUT.
+
+    Example: python -m training phantom phantoms --count 60 --anomaly mixed
+
+    mixed: every second image is normal, the others go through all anomalies.
+    """
+    from training.phantom import write_phantoms
+    from training.progress import track
+    from training.summary import print_phantoms
+
+    try:
+        with track("drawing phantoms") as advance:
+            for done, _ in enumerate(write_phantoms(out, count, seed, anomaly, size), 1):
+                advance(done, count)
+    except OSError as error:
+        fail(f"cannot write into {out}: {error.strerror}")
+    print_phantoms(out, count, as_json)
+
+
+@main.command()
+@click.argument("model")
+@click.argument("data", nargs=-1, required=True, type=EXISTING)
+@click.option("--axial", multiple=True, type=EXISTING, help="Real axial files; may be repeated.")
+@click.option("--exclude", type=EXISTING, help="Text or CSV (column path): files to leave out.")
+@click.option("--all", "everyone", is_flag=True, help="Score all patients: none was trained on.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(
+    model: str,
+    data: tuple[Path, ...],
+    axial: tuple[Path, ...],
+    exclude: Path | None,
+    everyone: bool,
+    as_json: bool,
+) -> None:
+    """Score held-out patients of DATA, planted faults and other images with MODEL.
+
+    Example: python -m training evaluate spine_autoencoder data/spider/dicom
+
+    MODEL is a tag of the model store. Give the DATA that the model was trained from: its held-out
+    patients follow from the model's seed. With --all every patient counts as held out.
+    """
+    from model.errors import ModelError
+    from training import evaluate as evaluation
+    from training.data import read_exclusions
+    from training.progress import track
+    from training.summary import print_evaluation
+
+    try:
+        with track("reading") as advance:
+            rows = evaluation.evaluate(
+                model,
+                data,
+                axial=axial,
+                exclude=read_exclusions(exclude) if exclude else (),
+                everyone=everyone,
+                progress=advance,
+            )
+    except (TrainingError, ModelError, ValueError) as error:
+        fail(str(error))
+    print_evaluation(model, rows, as_json)
+
+
+def make_options(given: dict[str, Any]) -> Any:
+    """Turn the command line into training.run.Options."""
+    from model.spec import AutoencoderConfig
+    from training.data import read_exclusions
+    from training.run import Options, choose_device
+
+    names = ("epochs", "rounds", "remove_percent", "batch_size", "learning_rate", "seed")
+    return Options(
+        data=tuple(str(path.resolve()) for path in given["data"]),
+        name=given["name"],
+        network=AutoencoderConfig(size=given["size"], latent=given["latent"]),
+        config=FitConfig(**{name: given[name] for name in names}),
+        device=choose_device(given["device"]),
+        threads=given["threads"],
+        exclude=tuple(read_exclusions(given["exclude"])) if given["exclude"] else (),
+        description=given["describe"],
+        command=shlex.join(["python", "-m", "training", *sys.argv[1:]]),
+    )
+
+
+def new_folder(out: Path | None, name: str) -> Path:
+    """Choose the run folder; one that holds a run already is never written over."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = out or Path("runs") / f"{name}-{stamp}"
+    if (folder / "run.json").exists():
+        raise click.UsageError(
+            f"{folder} holds a run; go on with --resume {folder}, or name another"
+        )
+    return folder
+
+
+def refuse_beside_resume(ctx: click.Context) -> None:
+    """Allow nothing beside --resume that the run has decided already."""
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if (
+            name not in ("resume", "as_json")
+            and source == ParameterSource.COMMANDLINE
+            and ctx.params[name]
+        ):
+            raise click.UsageError(f"--resume takes everything from the run; leave out {name}")
+
+
+def fail(message: str) -> NoReturn:
+    """Say in one line why it ends, and end with 1."""
+    click.echo(f"training: {message}", err=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

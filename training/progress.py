@@ -1,0 +1,59 @@
+"""Show progress with an ETA on stderr, and only where a person watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from training.config import FitConfig
+from training.fit import EpochMetrics
+from training.run import Hooks
+
+Advance = Callable[[int, int], None]
+
+
+def _bars() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+@contextmanager
+def track(what: str) -> Iterator[Advance]:
+    """Show one bar; yields a function that takes (done, in all)."""
+    with _bars() as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def track_fit(config: FitConfig) -> Iterator[Hooks]:
+    """Show a bar for reading and one for the epochs of all rounds."""
+    with _bars() as bars:
+        reading = bars.add_task("reading", total=None)
+        training = bars.add_task("training", total=config.epochs * (config.rounds + 1))
+
+        def on_epoch(metrics: EpochMetrics) -> None:
+            said = (
+                f"round {metrics.round}  MSE {metrics.train_mse:.5f} / {metrics.validation_mse:.5f}"
+            )
+            bars.update(training, advance=1, description=said)
+
+        yield Hooks(lambda done, total: bars.update(reading, completed=done, total=total), on_epoch)

@@ -1,0 +1,127 @@
+"""Write what a run leaves behind: run.json, metrics.csv, removed.csv, loss.png, errors.png."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data import Source
+from training.fit import EpochMetrics
+from training.rca import Round
+
+METRICS_FILE = "metrics.csv"
+REMOVED_FILE = "removed.csv"
+RUN_FILE = "run.json"
+LOSS_PLOT = "loss.png"
+ERRORS_PLOT = "errors.png"
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write indented JSON, aside and then renamed."""
+    _replace(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_metrics(path: Path, history: Sequence[EpochMetrics]) -> None:
+    """Write one line an epoch."""
+    columns = [field.name for field in fields(EpochMetrics)]
+    _write_csv(path, columns, (asdict(metrics).values() for metrics in history))
+
+
+def write_removed(path: Path, sources: Sequence[Source], rounds: Sequence[Round]) -> None:
+    """List the removed training images, worst first within a round.
+
+    Args:
+        path: of the CSV file.
+        sources: the training images that `rounds` index.
+        rounds: of the cleaning.
+    """
+    rows, before = [], np.ones(len(sources), dtype=bool)
+    for number, done in enumerate(rounds, 1):
+        removed = np.flatnonzero(before & ~done.keep)
+        for index in removed[np.argsort(-done.errors[removed], kind="stable")]:
+            source, error = sources[index], float(done.errors[index])
+            rows.append((source.path, source.frame, number, f"{error:.6g}"))
+        before = done.keep
+    _write_csv(path, ("path", "frame", "round", "reconstruction_mse"), rows)
+
+
+def plot_loss(path: Path, history: Sequence[EpochMetrics]) -> None:
+    """Draw training and validation MSE of each round over the epochs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for number in sorted({metrics.round for metrics in history}):
+        rows = [metrics for metrics in history if metrics.round == number]
+        epochs, colour = [m.epoch for m in rows], f"C{number % 10}"
+        name = "before cleaning" if number == 0 else f"after round {number}"
+        axes.plot(
+            epochs, [m.train_mse for m in rows], "--", color=colour, label=f"training, {name}"
+        )
+        axes.plot(
+            epochs, [m.validation_mse for m in rows], color=colour, label=f"validation, {name}"
+        )
+    axes.set(xlabel="epoch", ylabel="reconstruction MSE", yscale="log")
+    axes.legend()
+    _save(figure, path)
+
+
+def plot_errors(
+    path: Path,
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    keep: NDArray[np.bool_],
+    threshold: float,
+) -> None:
+    """Draw the training slices' errors by the first network and by the last.
+
+    Args:
+        path: of the PNG.
+        before: by the network trained on everything, [N].
+        after: by the network trained on the cleaned set, [N].
+        keep: which slices are in the cleaned set, [N].
+        threshold: the default decision's.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    highest = float(max(before.max(), after.max(), threshold)) * 1.02 or 1.0
+    bins = np.linspace(0, highest, 60).tolist()
+    titles = ("before cleaning", "after cleaning")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for axes, errors, title in zip((upper, lower), (before, after), titles, strict=True):
+        parts = [errors[keep], errors[~keep]]
+        axes.hist(parts, bins=bins, stacked=True, label=["kept", "removed"], color=["C0", "C3"])
+        axes.set(title=title, ylabel="training slices")
+    lower.axvline(threshold, color="black", linestyle="--", label="threshold")
+    lower.set_xlabel("reconstruction MSE")
+    lower.legend()
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    aside = path.with_name(path.name + ".part")
+    figure.savefig(aside, format="png", dpi=120, metadata={"Software": None})
+    aside.replace(path)
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    aside = path.with_name(path.name + ".part")
+    with aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
+    aside.replace(path)
+
+
+def _replace(path: Path, text: str) -> None:
+    aside = path.with_name(path.name + ".part")
+    aside.write_text(text, "utf-8")
+    aside.replace(path)
