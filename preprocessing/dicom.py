@@ -137,7 +137,7 @@ def _modality_pixels(
         raise NotFinite("Some pixels are not finite after rescaling; export the image anew.")
     is_padding = _padding(samples, layout, header)
     if is_padding is not None and is_padding.any() and not is_padding.all():
-        pixels[is_padding] = pixels[~is_padding].min()
+        pixels[is_padding] = pixels.min(where=~is_padding, initial=np.inf)
     return pixels
 
 

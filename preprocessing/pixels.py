@@ -143,5 +143,6 @@ def _stored(samples: Samples, layout: PixelLayout, bits_stored: int, high_bit: i
         cells = np.left_shift(cells, bits_allocated - 1 - high_bit)
     stored: Samples = cells.view(signed)
     if bits_stored < bits_allocated:
-        stored = np.right_shift(stored, bits_allocated - bits_stored)
+        out = stored if stored.flags.writeable else None
+        stored = np.right_shift(stored, bits_allocated - bits_stored, out=out)
     return stored

@@ -19,6 +19,8 @@ _SMALLEST_SIZE, _LARGEST_SIZE = 8, 1024
 _SAFE_RANGE = 1e30
 # 16-bit values: their counts take 1 MB at most.
 _LARGEST_COUNTED = 65535.0
+# One block for an ordinary slice; a 4096 x 4096 one would take 200 MB at once.
+_COUNTED_AT_ONCE = 1 << 18
 # Larger sides are rare and their matrices large: they are not kept.
 _LARGEST_CACHED_SIDE = 2048
 
@@ -101,10 +103,11 @@ def percentiles(pixels: FloatArray, low: float, high: float) -> tuple[float, flo
     """
     flat = pixels.ravel()
     lowest, highest = float(flat.min()), float(flat.max())
-    if max(-lowest, highest) > _LARGEST_COUNTED or not _holds_integers(flat):
+    counts = _count_integers(flat, lowest, highest)
+    if counts is None:
         at_low, at_high = np.percentile(flat, (low, high))
         return float(at_low), float(at_high)
-    ends = np.cumsum(np.bincount((flat - np.float32(lowest)).astype(np.intp)))
+    ends = np.cumsum(counts)
 
     def interpolated(percent: float) -> float:
         rank = (flat.size - 1) * percent / 100
@@ -116,8 +119,18 @@ def percentiles(pixels: FloatArray, low: float, high: float) -> tuple[float, flo
     return interpolated(low), interpolated(high)
 
 
-def _holds_integers(flat: FloatArray) -> bool:
-    return bool((flat.astype(np.int32) == flat).all())
+def _count_integers(flat: FloatArray, lowest: float, highest: float) -> npt.NDArray[np.intp] | None:
+    """Count each value from lowest to highest; None if not all are integers of 16 bit."""
+    if max(-lowest, highest) > _LARGEST_COUNTED or not lowest.is_integer():
+        return None
+    counts = np.zeros(int(highest - lowest) + 1, np.intp)
+    for start in range(0, flat.size, _COUNTED_AT_ONCE):
+        block = flat[start : start + _COUNTED_AT_ONCE]
+        integers = block.astype(np.int32)
+        if (integers != block).any():
+            return None
+        counts += np.bincount(integers - int(lowest), minlength=counts.size)
+    return counts
 
 
 def fitted_shape(

@@ -163,10 +163,11 @@ def element_header(walk: Walk, position: int) -> tuple[int, bytes, int, int]:
     group, element, vr, short = (_BIG if big_endian else _LITTLE).unpack_from(data, position)
     tag = group << 16 | element
     if not walk.implicit and group != 0xFFFE:
-        if vr in _SHORT_VRS:
-            return tag, vr, position + 8, short
         if vr in _LONG_VRS:
             return tag, vr, position + 12, _length(data, position + 8, big_endian)
+        # Letters that are no VR are taken for a damaged short one, as pydicom does.
+        if vr in _SHORT_VRS or (vr.isalpha() and vr.isupper()):
+            return tag, vr, position + 8, short
         # Some writers put implicit elements into an explicit data set; pydicom reads them so too.
     return tag, b"", position + 8, _length(data, position + 4, big_endian)
 

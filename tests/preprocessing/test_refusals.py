@@ -144,6 +144,18 @@ def test_a_sixteen_bit_image_with_vr_ob_is_read() -> None:
     np.testing.assert_array_equal(read_image(data).pixels, RAMP)
 
 
+def test_an_unknown_vr_is_passed_over() -> None:
+    data = native(RAMP).replace(b"\x10\0\x20\0LO", b"\x10\0\x20\0ZZ")
+    image = read_image(data)
+    np.testing.assert_array_equal(image.pixels, RAMP)
+    assert image.facts.patient_id == "P1"
+
+
+def test_implicit_elements_inside_an_explicit_data_set_are_read() -> None:
+    stray = struct.pack("<HHL", 0x0009, 0x1001, 4) + b"ABCD"
+    np.testing.assert_array_equal(read_image(with_bytes_before_the_rest(stray)).pixels, RAMP)
+
+
 def test_a_decimal_string_that_is_too_long_is_read() -> None:
     data = native(RAMP, RescaleSlope="1.5", RescaleIntercept="0")
     at = data.index(b"\x28\x00\x53\x10DS")
