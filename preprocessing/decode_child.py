@@ -33,6 +33,8 @@ _STARTED_BYTES = 512 * 1024 * 1024
 def main() -> None:
     """Serve requests until the parent closes its end."""
     connection = socket.socket(fileno=int(sys.argv[1]))
+    # Ctrl-C goes to the whole group; the parent decides when this process ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _silence()
     _confine()
     connection.sendall(READY)

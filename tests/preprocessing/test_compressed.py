@@ -8,6 +8,7 @@ import struct
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import jpeg_ls
 import numpy as np
@@ -285,3 +286,18 @@ def test_another_number_of_frames_than_declared_is_a_mismatch(declared: int) -> 
     encoded = [encode_jpeg_ls(frame) for frame in frames]
     with pytest.raises(GeometryMismatch):
         read_image(encapsulated(frames, JPEG + "80", encoded, NumberOfFrames=declared))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_decoder_process_sees_no_settings_and_ends_with_its_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SPINE_API_KEY", "a secret")
+    decode_process.stop()
+    decode_process.start()
+    assert decode_process._child is not None
+    process = decode_process._child.process
+    assert b"SPINE" not in Path(f"/proc/{process.pid}/environ").read_bytes()
+    decode_process._child.connection.close()
+    assert process.wait(timeout=10) == 0
+    decode_process.stop()
