@@ -1,14 +1,18 @@
-"""Hold small codestreams whose encoders are not among the test dependencies.
+"""Hold one small picture in every compressed transfer syntax.
 
-Each is `RAMP`, 16 x 24 pixels of 12 bit (the baseline one `RAMP >> 4`), encoded once with
-imagecodecs 2026.3.6 (libjpeg-turbo, OpenJPH and OpenJPEG).
+What the test dependencies cannot encode stands here as bytes: `RAMP`, 16 x 24 pixels of 12 bit (in
+baseline JPEG `RAMP >> 4`), encoded once with imagecodecs 2026.3.6 (libjpeg-turbo, OpenJPH and
+OpenJPEG).
 """
 
 from __future__ import annotations
 
 import base64
 
+import jpeg_ls
 import numpy as np
+import numpy.typing as npt
+import rle
 
 _Y, _X = np.mgrid[0:16, 0:24]
 RAMP = (_X * 160 + _Y * 13 + (_X * _Y) % 7).astype(np.uint16)
@@ -83,3 +87,29 @@ JPEG_2000 = _decoded(
     "Pz9cXsuBK2U/aL1OEWoDKuSSs1X32+4y0jjCyVJczXY43kpSWdpwZziw4XsAiB8VtKwgOOeCTfFhwhRHd9xKLWENGIBq",
     "OwyQpRHyQkwiC1aooawP/9k=",
 )
+
+JPEG = "1.2.840.10008.1.2.4."
+RLE = "1.2.840.10008.1.2.5"
+
+
+def encode_rle(pixels: npt.NDArray[np.uint16]) -> bytes:
+    height, width = pixels.shape
+    return bytes(rle.rle.encode_frame(pixels.tobytes(), height, width, 1, 16, "<"))
+
+
+def encode_jpeg_ls(pixels: npt.NDArray[np.uint16], lossy_error: int = 0) -> bytes:
+    return bytes(jpeg_ls.encode_array(pixels, lossy_error=lossy_error))
+
+
+LOSSLESS = {
+    "RLE": (RLE, encode_rle(RAMP)),
+    "JPEG lossless": (JPEG + "57", JPEG_LOSSLESS_PREDICTOR_6),
+    "JPEG lossless SV1": (JPEG + "70", JPEG_LOSSLESS_PREDICTOR_1),
+    "JPEG-LS lossless": (JPEG + "80", encode_jpeg_ls(RAMP)),
+    "JPEG-LS near-lossless": (JPEG + "81", encode_jpeg_ls(RAMP)),
+    "JPEG 2000 lossless": (JPEG + "90", JPEG_2000),
+    "JPEG 2000": (JPEG + "91", JPEG_2000),
+    "HTJ2K lossless": (JPEG + "201", HTJ2K_LOSSLESS),
+    "HTJ2K lossless RPCL": (JPEG + "202", HTJ2K_LOSSLESS),
+    "HTJ2K": (JPEG + "203", HTJ2K_LOSSLESS),
+}

@@ -10,11 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import jpeg_ls
 import numpy as np
-import numpy.typing as npt
 import pytest
-import rle
 from openjpeg.utils import encode_array as encode_jpeg_2000
 from pydicom.encaps import encapsulate
 
@@ -28,34 +25,15 @@ from preprocessing.errors import (
 )
 from preprocessing.limits import Limits
 from tests.preprocessing import codestreams
-from tests.preprocessing.codestreams import RAMP
+from tests.preprocessing.codestreams import (
+    JPEG,
+    LOSSLESS,
+    RAMP,
+    RLE,
+    encode_jpeg_ls,
+    encode_rle,
+)
 from tests.preprocessing.dicom_files import encapsulated, mr_dataset, native, write
-
-JPEG = "1.2.840.10008.1.2.4."
-RLE = "1.2.840.10008.1.2.5"
-
-
-def encode_rle(pixels: npt.NDArray[np.uint16]) -> bytes:
-    height, width = pixels.shape
-    return bytes(rle.rle.encode_frame(pixels.tobytes(), height, width, 1, 16, "<"))
-
-
-def encode_jpeg_ls(pixels: npt.NDArray[np.uint16], lossy_error: int = 0) -> bytes:
-    return bytes(jpeg_ls.encode_array(pixels, lossy_error=lossy_error))
-
-
-LOSSLESS = {
-    "RLE": (RLE, encode_rle(RAMP)),
-    "JPEG lossless": (JPEG + "57", codestreams.JPEG_LOSSLESS_PREDICTOR_6),
-    "JPEG lossless SV1": (JPEG + "70", codestreams.JPEG_LOSSLESS_PREDICTOR_1),
-    "JPEG-LS lossless": (JPEG + "80", encode_jpeg_ls(RAMP)),
-    "JPEG-LS near-lossless": (JPEG + "81", encode_jpeg_ls(RAMP)),
-    "JPEG 2000 lossless": (JPEG + "90", codestreams.JPEG_2000),
-    "JPEG 2000": (JPEG + "91", codestreams.JPEG_2000),
-    "HTJ2K lossless": (JPEG + "201", codestreams.HTJ2K_LOSSLESS),
-    "HTJ2K lossless RPCL": (JPEG + "202", codestreams.HTJ2K_LOSSLESS),
-    "HTJ2K": (JPEG + "203", codestreams.HTJ2K_LOSSLESS),
-}
 
 
 @pytest.mark.parametrize(("syntax", "frame"), LOSSLESS.values(), ids=LOSSLESS)
@@ -191,6 +169,7 @@ def test_a_hanging_decoder_is_killed_at_its_deadline_and_replaced() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 on, with threads
 def test_a_forked_process_starts_its_own_decoder() -> None:
     data = encapsulated(RAMP, *_frames("RLE"))
     read_image(data)

@@ -19,9 +19,8 @@ from preprocessing import (
     read_image,
     to_input,
 )
-from tests.preprocessing.codestreams import RAMP
+from tests.preprocessing.codestreams import LOSSLESS, RAMP
 from tests.preprocessing.dicom_files import NATIVE, encapsulated, native
-from tests.preprocessing.test_compressed import LOSSLESS
 
 FACTS = SliceFacts(*([None] * 12))
 SMALL = InputSpec(size=16)
