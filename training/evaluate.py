@@ -21,7 +21,7 @@ from training.split import split_groups
 FloatArray = NDArray[np.float32]
 
 HELD_OUT = "held-out patients"
-_N_SYNTHETIC = 60
+_N_SYNTHETIC = 40
 _SEED = 90_210  # of the tested faults and phantoms: no training uses it
 
 
@@ -178,7 +178,7 @@ def ghosting(image: Slice, rng: np.random.Generator) -> Slice:
 
 
 def phantoms(spec: InputSpec, kind: str) -> FloatArray:
-    """Make phantoms of one kind through the DICOM path: [60, 1, S, S]."""
+    """Make phantoms of one kind through the DICOM path: [40, 1, S, S]."""
     return np.stack(
         [
             to_input(next(read_frames(phantom_bytes(make_phantom(_SEED, i, kind), _SEED, i))), spec)

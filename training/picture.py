@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import numpy as np
 
-from model.runtime import LoadedModel
+from model.runtime import LoadedModel, load_model
 from model.scoring import residual_map
+from model.store import find_directory
 from preprocessing import Slice, SliceFacts, to_input
 from training.phantom import Phantom, make_phantom
 
 
-def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "zeroblock") -> None:
+def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "void") -> None:
     """Draw a phantom with a planted anomaly as the model sees it.
 
     Args:
@@ -49,3 +51,18 @@ def _as_slice(phantom: Phantom) -> Slice:
     unknown = SliceFacts(*[None] * 12)
     spacing = (phantom.spacing_mm, phantom.spacing_mm)
     return Slice(phantom.pixels.astype(np.float32), spacing, 1, 1, unknown)
+
+
+@click.command()
+@click.argument("tag")
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+def main(tag: str, path: Path) -> None:
+    """Draw what the model TAG makes of a phantom into the PNG file PATH.
+
+    Example: python -m training.picture spine_autoencoder example.png
+    """
+    draw_example(load_model(find_directory(tag)), path)
+
+
+if __name__ == "__main__":
+    main()

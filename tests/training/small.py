@@ -1,0 +1,16 @@
+"""A network and a training small enough for tests."""
+
+from __future__ import annotations
+
+import torch
+
+from model.spec import AutoencoderConfig
+from training.config import FitConfig
+
+NETWORK = AutoencoderConfig(size=64, channels=(4, 8, 16), latent=8)
+QUICK = FitConfig(epochs=3, batch_size=8, rounds=1, remove_percent=10, checkpoint_epochs=1)
+
+
+def weights(network: torch.nn.Module) -> dict[str, bytes]:
+    """Take a network's parameters as bytes, to compare them to the last bit."""
+    return {name: t.numpy().tobytes() for name, t in network.state_dict().items()}

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from model.runtime import load_model
+from model.store import find_directory
+from preprocessing import InputSpec
+from tests.training.small import NETWORK, QUICK
+from training import run
+from training.__main__ import main
+from training.data import Collection
+from training.errors import NotResumable
+from training.evaluate import auroc, black_box, planted, rotated
+from training.summary import print_fit
+
+SMALL = ["--size", "64", "--latent", "8", "--epochs", "2", "--threads", "1", "--batch-size", "8"]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def fitted(phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """One small run through the command line: its run.json."""
+    data, out = tmp_path_factory.mktemp("data") / "in", tmp_path_factory.mktemp("runs") / "one"
+    shutil.copytree(phantom_folder, data)
+    (data / "notes.txt").write_text("not an image")
+    name = ("--name", "training_test", "--remove-percent", 10)
+    result = call("fit", data, *SMALL, *name, "--out", out, "--json")
+    assert result.exit_code == 3, result.output  # finished, but one file was skipped
+    state: dict[str, object] = json.loads(result.stdout)
+    return state
+
+
+def test_fit_saves_a_model_that_serving_can_load(fitted: dict[str, object]) -> None:
+    model = load_model(find_directory(str(fitted["model"])))
+    assert model.spec.decision.percentile == 95
+    assert model.spec.provenance.n_removed == fitted["n_removed"] == 2
+    assert model.spec.decision.n_patients >= 1
+
+
+def test_a_run_leaves_its_whole_report(fitted: dict[str, object]) -> None:
+    folder = Path(str(fitted["run"]))
+    made = {path.name for path in folder.iterdir()}
+    assert made == {
+        "run.json",
+        "metrics.csv",
+        "removed.csv",
+        "loss.png",
+        "errors.png",
+        "checkpoints",
+    }
+    with (folder / "metrics.csv").open() as file:
+        assert [(row["round"], row["epoch"]) for row in csv.DictReader(file)] == [
+            ("0", "1"),
+            ("0", "2"),
+            ("1", "1"),
+            ("1", "2"),
+        ]
+    with (folder / "removed.csv").open() as file:
+        removed = list(csv.DictReader(file))
+    assert len(removed) == 2
+    assert float(removed[0]["reconstruction_mse"]) >= float(removed[1]["reconstruction_mse"])
+    assert "PHANTOM" not in (folder / "run.json").read_text()
+
+
+def test_no_patients_image_travels_with_the_model(
+    fitted: dict[str, object], phantoms: Collection
+) -> None:
+    golden = load_model(find_directory(str(fitted["model"]))).golden_x
+    assert not any(np.array_equal(g, x) for g in golden for x in phantoms.x)
+
+
+def test_training_and_serving_score_a_file_alike(
+    fitted: dict[str, object], phantoms: Collection
+) -> None:
+    folder = find_directory(str(fitted["model"]))
+    onnx, reference = load_model(folder, "onnx"), load_model(folder, "torch")
+    np.testing.assert_allclose(onnx.score(phantoms.x), reference.score(phantoms.x), rtol=1e-5)
+
+
+def test_a_run_that_was_cut_off_is_resumed_with_the_same_result(
+    phantom_folder: Path, tmp_path: Path
+) -> None:
+    def options(folder: str) -> run.Options:
+        config = replace(QUICK, epochs=2)
+        return run.Options(
+            (str(phantom_folder),), "training_resume", NETWORK, config, "cpu", 1, (), "", folder
+        )
+
+    def kill(metrics: object) -> None:
+        if getattr(metrics, "round") == 1:  # noqa: B009
+            raise KeyboardInterrupt
+
+    whole = run.execute(options("whole"), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run.execute(options("cut"), tmp_path / "cut", run.Hooks(on_epoch=kill))
+    assert run.read_run(tmp_path / "cut")["status"] == "running"
+    result = call("fit", "--resume", tmp_path / "cut", "--json")
+    assert result.exit_code == 0, result.output
+    resumed = json.loads(result.stdout)
+    assert resumed["metrics"] == whole["metrics"]
+    assert resumed["decision"] == whole["decision"]
+    hashes = [load_model(find_directory(s["model"])).spec.sha256 for s in (whole, resumed)]
+    assert hashes[0]["weights.safetensors"] == hashes[1]["weights.safetensors"]
+
+
+def test_a_run_is_not_resumed_on_other_images(
+    fitted: dict[str, object], phantom_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(str(fitted["run"]), tmp_path / "run")
+    shutil.copytree(phantom_folder, tmp_path / "data")
+    (tmp_path / "data" / "phantom_00000.dcm").unlink()
+    options = replace(run.read_options(tmp_path / "run"), data=(str(tmp_path / "data"),))
+    with pytest.raises(NotResumable, match="start a new run"):
+        run.execute(options, tmp_path / "run")
+
+
+def test_skipped_files_are_counted_and_listed(
+    fitted: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fitted["skipped"] == [{"path": "notes.txt", "code": "not_dicom"}]
+    print_fit(fitted, Path(str(fitted["run"])), as_json=False)
+    assert "skipped 1 files: 1 not_dicom" in capsys.readouterr().out
+
+
+def test_a_folder_without_images_fails_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not an image")
+    result = call("fit", tmp_path, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("training: no readable MR image in 1 files")
+    assert result.stderr.count("\n") == 1
+
+
+def test_wrong_usage_ends_with_2(fitted: dict[str, object], phantom_folder: Path) -> None:
+    assert call("fit").exit_code == 2
+    assert call("fit", phantom_folder, "--resume", fitted["run"]).exit_code == 2
+    assert call("fit", phantom_folder, "--out", fitted["run"]).exit_code == 2
+    assert call("phantom", "x", "--anomaly", "wobble").exit_code == 2
+
+
+def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
+    result = call("fit", "--resume", tmp_path)
+    assert result.exit_code == 1
+    assert "run.json" in result.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_gpu_is_said(phantom_folder: Path, tmp_path: Path) -> None:
+    result = call("fit", phantom_folder, "--device", "cuda", "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "--device cpu" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["fit", "phantom", "evaluate"])
+def test_every_help_has_an_example(command: str) -> None:
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: python -m training {command}" in result.stdout
+
+
+def test_phantom_writes_files_and_truth(tmp_path: Path) -> None:
+    result = call("phantom", tmp_path / "out", "--count", 2, "--size", 64, "--json")
+    assert json.loads(result.stdout)["count"] == 2
+    assert {f.name for f in (tmp_path / "out").iterdir()} == {
+        "phantom_00000.dcm",
+        "phantom_00001.dcm",
+        "truth.csv",
+    }
+
+
+def test_evaluate_scores_held_out_patients_and_every_planted_fault(
+    fitted: dict[str, object], phantom_folder: Path
+) -> None:
+    result = call("evaluate", fitted["model"], phantom_folder, "--json")
+    assert result.exit_code == 0, result.output
+    groups = {row["group"]: row for row in json.loads(result.stdout)["groups"]}
+    usual = groups["held-out patients"]
+    assert usual["auroc"] == 0.5
+    assert usual["n_images"] == fitted["metrics"]["heldout_images"]  # type: ignore[index]
+    assert len(groups) == 8
+    assert groups["ghosting"]["n_images"] == usual["n_images"]
+
+
+def test_evaluate_names_a_model_that_is_not_there(phantom_folder: Path) -> None:
+    result = call("evaluate", "nobody", phantom_folder)
+    assert result.exit_code == 1
+    assert "nobody" in result.stderr
+
+
+def test_auroc_counts_won_pairs_and_half_of_ties() -> None:
+    # Pairs (1,2) (1,3) (2,2) (2,3): won, won, tie, won = 3.5 of 4.
+    assert auroc(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == pytest.approx(0.875)
+
+
+def test_planted_faults_are_what_they_say(phantom_folder: Path) -> None:
+    from preprocessing import read_image
+
+    image = read_image((phantom_folder / "phantom_00000.dcm").read_bytes())
+    rng = np.random.default_rng(0)
+    boxed = black_box(image, rng).pixels
+    assert (boxed == image.pixels.min()).mean() >= 0.25
+    turned = rotated(image, rng)
+    assert np.array_equal(np.sort(turned.pixels.ravel()), np.sort(image.pixels.ravel()))
+    assert all(x.shape == (1, 1, 32, 32) for x in planted([image], InputSpec(size=32)).values())
