@@ -1,4 +1,4 @@
-"""The convolutional autoencoder in PyTorch; the only file of this package that imports torch."""
+"""The convolutional autoencoder in PyTorch; serving does not import it unless asked for torch."""
 
 from __future__ import annotations
 

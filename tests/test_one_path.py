@@ -1,0 +1,51 @@
+"""Training, the library, HTTP and the SDK client give the same number for the same file."""
+
+from pathlib import Path
+
+import bentoml
+import httpx
+import numpy as np
+
+from model.runtime import load_model
+from model.store import find_directory
+from preprocessing import read_image, to_input
+from tests.serving.server import bentoml_serve
+from training.data import load_images
+from training.phantom import make_phantom, phantom_bytes
+
+
+def test_the_same_file_has_the_same_mse_on_every_path(model_store: Path, tmp_path: Path) -> None:
+    file = tmp_path / "slices" / "slice.dcm"
+    file.parent.mkdir()
+    file.write_bytes(phantom_bytes(make_phantom(5, 0), 5, 0))
+
+    model = load_model(find_directory())
+    x = to_input(read_image(file.read_bytes()), model.spec.input)
+    by_library = model.score(x[None])[0]
+    by_training = load_model(find_directory(), "torch").score(
+        load_images([file.parent], model.spec.input).x
+    )[0]
+
+    home = tmp_path / "home"  # its own: a server wipes the metrics folder of the one it starts in
+    home.mkdir()
+    (home / "models").symlink_to(model_store / "models")
+    environ = {"BENTOML_HOME": str(home), "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics")}
+    with bentoml_serve(tmp_path / "log.txt", **environ) as (url, _):
+        raw = httpx.post(
+            f"{url}/predict",
+            content=file.read_bytes(),
+            headers={"Content-Type": "application/dicom"},
+        ).json()
+        with bentoml.SyncHTTPClient(url) as client:
+            by_client = client.predict(file=file)["reconstruction_mse"]
+        client._temp_dir.cleanup()  # BentoML leaves it to the garbage collector, which warns
+
+    paths = [by_training, raw["reconstruction_mse"], by_client]
+    np.testing.assert_allclose(paths, by_library, rtol=1e-6)
+
+
+def test_training_reads_a_slice_exactly_as_serving_does(model_store: Path, tmp_path: Path) -> None:
+    model = load_model(find_directory())
+    (tmp_path / "slice.dcm").write_bytes(content := phantom_bytes(make_phantom(5, 1), 5, 1))
+    trained_on = load_images([tmp_path], model.spec.input).x[0]
+    np.testing.assert_array_equal(trained_on, to_input(read_image(content), model.spec.input))
