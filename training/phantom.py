@@ -15,8 +15,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
 from training.acquisition import acquire
-from training.anatomy import draw_finding, draw_spine, render, render_axial
+from training.anatomy import draw_finding, draw_spine
 from training.kinds import FAULTS, FINDINGS, KINDS, TRUTH_FILE
+from training.painting import render, render_axial
 
 SIZE = 256
 TRUTH_COLUMNS = ("path", "anomaly", "contrast", "left", "top", "right", "bottom", "seed", "index")

@@ -9,8 +9,9 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from preprocessing import InputSpec, read_image, to_input
-from training.anatomy import draw_spine, level_centres, render
+from training.anatomy import draw_spine, level_centres
 from training.kinds import FINDINGS, KINDS
+from training.painting import render
 from training.phantom import make_phantom, write_phantoms
 
 
