@@ -24,14 +24,14 @@ SERVE_READY := $(VENV)/.serve
 TRAIN_READY := $(VENV)/.train
 DEV_READY := $(VENV)/.dev
 
-.PHONY: help serve train release picture test check format lock clean
+.PHONY: help serve train release picture test test-heavy check format lock clean
 
 RELEASED := pretrained/spine_autoencoder.bentomodel
 # The code is 32 numbers: of 16, 32 and 64 the one with the lowest error on validation patients.
 RELEASE_OPTIONS := --latent 32 --seed 1 --describe "SPIDER lumbar spine MR (van der Graaf et al. 2024, CC BY 4.0): middle sagittal T1 and T2 slices, T2 SPACE slices"
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than Python 3.11; name a newer one with PYTHON=" >&2; exit 1; }
@@ -73,6 +73,9 @@ picture: $(TRAIN_READY) ## draw the README's picture with the released model
 
 test: $(DEV_READY) ## run all tests (ARGS= goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-heavy: $(DEV_READY) ## run the tests that take minutes
+	@$(BIN)/python -m pytest -m heavy $(ARGS)
 
 check: $(DEV_READY) ## lint, format and types
 	@$(BIN)/ruff check .

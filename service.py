@@ -126,8 +126,11 @@ class SpineAnomaly:
             sys.exit(f"service: {error}")
 
     def __init__(self) -> None:
+        from preprocessing import decode_process
         from serving.batching import Batcher
 
+        # Now, or the first compressed slice waits for it.
+        decode_process.start()
         log.info("settings: %s", SETTINGS)
         self.tag = str(self.stored.tag)
         self.decoders = ThreadPoolExecutor(SETTINGS.decode_threads, thread_name_prefix="decode")

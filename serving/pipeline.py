@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing import InputSpec, Slice, read_frames, to_input
+from preprocessing.decode_process import DecoderUnavailable
 from serving.batching import Batcher, BatcherClosed, QueueFull
 from serving.errors import ModelUnavailable, Overloaded
 from serving.telemetry import metrics
@@ -65,7 +66,12 @@ async def score_file(
     best = Score(-math.inf, frame=0, frames=0)
     while True:
         started = time.perf_counter()
-        batch = await loop.run_in_executor(decoders, prepare_frames, slices, spec, frames_at_once)
+        try:
+            batch = await loop.run_in_executor(
+                decoders, prepare_frames, slices, spec, frames_at_once
+            )
+        except DecoderUnavailable as error:
+            raise ModelUnavailable("the decoder process does not start; try again") from error
         decoded = time.perf_counter()
         for frame, mse in zip(batch, await score_frames(batch, batcher), strict=True):
             if mse > best.reconstruction_mse:
