@@ -51,12 +51,26 @@ def fragments(
 
 
 def frames(
-    data: bytes, start: int, n_frames: int, big_endian: bool, limits: Limits
+    data: bytes,
+    start: int,
+    n_frames: int,
+    big_endian: bool,
+    limits: Limits,
+    *,
+    whole: bool = False,
 ) -> list[list[tuple[int, int]]]:
     """Share the fragments out among the frames.
 
     One frame owns all fragments; as many fragments as frames own one each; else the offset table
     decides, and without one the fragments at which a codestream begins.
+
+    Args:
+        data: the whole file.
+        start: of the pixel data's value.
+        n_frames: that the header declares.
+        big_endian: byte order of the item headers.
+        limits: what the file may cost.
+        whole: a fragment is a whole frame, as RLE has it (PS3.5 A.4.2).
 
     Returns:
         For each frame its fragments as (start, stop).
@@ -69,6 +83,13 @@ def frames(
     if not parts:
         raise DamagedImage("The pixel data has no fragment; send the complete file.")
     if n_frames == 1:
+        # Other frames, of which NumberOfFrames does not tell, must not go unseen.
+        found_frames = len(parts) if whole else max(1, _count_codestreams(data, parts))
+        if found_frames > 1:
+            raise GeometryMismatch(
+                f"One frame is declared, but the pixel data holds {found_frames}; send"
+                " NumberOfFrames with the file."
+            )
         return [parts]
     if len(parts) == n_frames:
         return [[part] for part in parts]
@@ -89,6 +110,10 @@ def _by_offset_table(
     # Offsets count from the first item header behind the table; a fragment starts 8 bytes later.
     origin = table[1] + 8
     return _group(parts, {start for start, _ in parts if start - origin in offsets})
+
+
+def _count_codestreams(data: bytes, parts: list[tuple[int, int]]) -> int:
+    return sum(data.startswith(_CODESTREAM_STARTS, start) for start, _ in parts)
 
 
 def _by_codestream(data: bytes, parts: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:

@@ -99,7 +99,12 @@ def _compressed(
 ) -> Iterator[Samples]:
     syntax = header.transfer_syntax or ""
     found = encapsulation.frames(
-        header.data, layout.element.start, layout.frames, header.big_endian, limits
+        header.data,
+        layout.element.start,
+        layout.frames,
+        header.big_endian,
+        limits,
+        whole=syntax == RLE,
     )
     for number in numbers:
         frame = b"".join(header.data[start:stop] for start, stop in found[number - 1])

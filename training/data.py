@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -63,6 +63,10 @@ class Collection:
         return state.hexdigest()
 
 
+# A model input, where it came from, and its StudyInstanceUID.
+_Image = tuple[FloatArray, Source, str | None]
+
+
 @dataclass(frozen=True)
 class _Found:
     path: Path
@@ -95,6 +99,7 @@ def load_images(
     kept = _leave_out(found, exclude)
     x: list[FloatArray] = []
     sources: list[Source] = []
+    studies: list[str | None] = []
     skipped: list[Skipped] = []
     duplicates: list[str] = []
     seen: set[bytes] = set()
@@ -103,7 +108,7 @@ def load_images(
         for done, (file, images, code) in enumerate(pool.map(lambda f: _read(f, spec), kept), 1):
             if code:
                 skipped.append(Skipped(file.name, code))
-            for image, source in images:
+            for image, source, study in images:
                 digest = hashlib.sha256(image.tobytes()).digest()
                 if digest in seen:
                     duplicates.append(source.path)
@@ -111,12 +116,13 @@ def load_images(
                 seen.add(digest)
                 x.append(image)
                 sources.append(source)
+                studies.append(study)
             progress(done, len(kept))
     if not x:
         raise NoImages(_what_was_found(inputs, len(found), len(found) - len(kept), skipped))
     return Collection(
         np.stack(x),
-        tuple(sources),
+        _join_studies(sources, studies),
         tuple(skipped),
         tuple(duplicates),
         len(found) - len(kept),
@@ -130,15 +136,15 @@ def read_slices(inputs: Sequence[Path], wanted: Iterable[Source]) -> list[Slice]
         inputs: what `load_images` was given.
         wanted: which of its images.
     """
-    chosen = set(wanted)
-    names = {source.path for source in chosen}
-    slices = []
-    for file in _walk(inputs):
-        if file.name in names:
-            for image in _frames(file):
-                if Source(file.name, image.frame, _group(image, file)) in chosen:
-                    slices.append(image)  # noqa: PERF401  # as a comprehension it is unreadable
-    return slices
+    chosen = {(source.path, source.frame) for source in wanted}
+    names = {path for path, _ in chosen}
+    return [
+        image
+        for file in _walk(inputs)
+        if file.name in names
+        for image in _frames(file)
+        if (file.name, image.frame) in chosen
+    ]
 
 
 def read_exclusions(path: Path) -> list[str]:
@@ -199,13 +205,13 @@ def _leave_out(found: list[_Found], exclude: Iterable[str]) -> list[_Found]:
     return [file for file in found if not is_excluded(file)]
 
 
-def _read(file: _Found, spec: InputSpec) -> tuple[_Found, list[tuple[FloatArray, Source]], str]:
+def _read(file: _Found, spec: InputSpec) -> tuple[_Found, list[_Image], str]:
     """Read one file: its images, and a code if it, or a frame of it, could not be read."""
-    images: list[tuple[FloatArray, Source]] = []
+    images: list[_Image] = []
     try:
         for image in _frames(file):
             source = Source(file.name, image.frame, _group(image, file))
-            images.append((to_input(image, spec), source))
+            images.append((to_input(image, spec), source, image.facts.study_instance_uid))
     except ImageError as error:
         return file, images, error.code
     except OSError:
@@ -224,6 +230,21 @@ def _group(image: Slice, file: _Found) -> str:
     if image.facts.study_instance_uid:
         return f"study:{image.facts.study_instance_uid}"
     return f"folder:{file.base}/{PurePosixPath(file.name).parent}"
+
+
+def _join_studies(sources: Sequence[Source], studies: Sequence[str | None]) -> tuple[Source, ...]:
+    """Give files without a PatientID the patient that others of their study name."""
+    named = {
+        study: source.group
+        for source, study in zip(sources, studies, strict=True)
+        if study and source.group.startswith("patient:")
+    }
+    return tuple(
+        replace(source, group=named[study])
+        if study in named and source.group.startswith("study:")
+        else source
+        for source, study in zip(sources, studies, strict=True)
+    )
 
 
 def _what_was_found(

@@ -3,6 +3,7 @@
 TrainingError
 ├── NoImages        nothing readable was found
 ├── TooFewImages    not enough images or patients to train, split or clean
+├── OtherData       the data are not those that the model was trained from
 ├── NotResumable    the run folder does not belong to this data or these options
 └── Diverged        the loss is no longer finite
 """
@@ -20,6 +21,10 @@ class NoImages(TrainingError):
 
 class TooFewImages(TrainingError):
     """There are not enough images or patients to train, split or clean."""
+
+
+class OtherData(TrainingError):
+    """The data are not those that the model was trained from."""
 
 
 class NotResumable(TrainingError):

@@ -15,6 +15,7 @@ from model.store import find_directory
 from preprocessing import InputSpec, Slice, read_frames, to_input
 from training.config import FitConfig
 from training.data import load_images, read_slices
+from training.errors import OtherData
 from training.phantom import make_phantom, phantom_bytes
 from training.split import split_groups
 
@@ -84,6 +85,7 @@ def evaluate(
             validation_fraction=config.validation_fraction,
             holdout_fraction=config.holdout_fraction,
         ).holdout
+        _check_holdout(model, len(chosen), len({images.sources[i].group for i in chosen}))
     slices = read_slices(data, [images.sources[index] for index in chosen])
     groups = planted(slices, spec)
     groups["axial (synthetic)"] = phantoms(spec, "axial")
@@ -91,6 +93,22 @@ def evaluate(
         groups["axial (files)"] = load_images(axial, spec).x
     groups["phantoms (other images)"] = phantoms(spec, "none")
     return score_groups(model, images.x[chosen], groups)
+
+
+def _check_holdout(model: LoadedModel, n_images: int, n_patients: int) -> None:
+    """Refuse data whose held-out part is not the one that the training run kept away.
+
+    Raises:
+        TrainingError: the counts differ: other data, other exclusions, or another folder name.
+    """
+    kept_away = model.spec.provenance.metrics
+    expected = (kept_away.get("heldout_images"), kept_away.get("heldout_patients"))
+    if expected != (n_images, n_patients):
+        raise OtherData(
+            f"the training run held out {expected[0]:g} images of {expected[1]:g} patients, here"
+            f" it would be {n_images} of {n_patients}: name the data it was trained from, with the"
+            " same --exclude; or --all for data that it never saw"
+        )
 
 
 def score_groups(

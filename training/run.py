@@ -27,7 +27,7 @@ from training.errors import NotResumable
 from training.fit import EpochMetrics, reconstruction_errors
 from training.phantom import make_phantom, phantom_bytes
 from training.rca import Cleaned, clean
-from training.split import Split, group_hash, split_groups
+from training.split import Split, split_groups
 
 FloatArray = NDArray[np.float32]
 
@@ -207,7 +207,7 @@ def _begin(options: Options, folder: Path, images: Collection, split: Split) -> 
         "split": {
             part: {
                 "images": len(indices),
-                "patients": sorted(_hashes(images, indices, options.config.seed)),
+                "patients": len({images.sources[index].group for index in indices}),
             }
             for part, indices in asdict(split).items()
         },
@@ -228,10 +228,6 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
-def _hashes(images: Collection, indices: NDArray[np.int64], seed: int) -> set[str]:
-    return {group_hash(images.sources[index].group, seed) for index in indices}
-
-
 def _decide(cleaned: Cleaned, images: Collection, split: Split, config: FitConfig) -> Decision:
     """Take the threshold from validation patients, none of whom was trained on."""
     errors = reconstruction_errors(cleaned.network, images.x[split.validation])
@@ -239,7 +235,7 @@ def _decide(cleaned: Cleaned, images: Collection, split: Split, config: FitConfi
         threshold=float(np.percentile(errors, config.percentile)),
         percentile=config.percentile,
         n_images=len(errors),
-        n_patients=len(_hashes(images, split.validation, config.seed)),
+        n_patients=len({images.sources[index].group for index in split.validation}),
     )
 
 

@@ -29,11 +29,6 @@ def place(group: str, seed: int) -> float:
     return int.from_bytes(digest[:8]) / 2**64
 
 
-def group_hash(group: str, seed: int) -> str:
-    """Name a patient in a file that may leave the house; the seed salts it."""
-    return hashlib.sha256(f"name/{seed}/{group}".encode()).hexdigest()[:16]
-
-
 def split_groups(
     groups: Sequence[str], *, seed: int, validation_fraction: float, holdout_fraction: float
 ) -> Split:

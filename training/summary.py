@@ -27,7 +27,7 @@ def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
     table.add_row("run", str(folder))
     for part in ("train", "validation", "holdout"):
         of = split[part]
-        table.add_row(part, f"{of['images']} slices of {len(of['patients'])} patients")
+        table.add_row(part, f"{of['images']} slices of {of['patients']} patients")
     table.add_row("removed", f"{state['n_removed']} training slices, listed in removed.csv")
     if counts["duplicates"] or counts["excluded"]:
         table.add_row("left out", f"{counts['duplicates']} copies, {counts['excluded']} excluded")

@@ -89,6 +89,14 @@ def test_each_frame_of_a_compressed_object_is_an_image(syntax: str) -> None:
     np.testing.assert_array_equal(read_image(data, frame=2).pixels, frames[1])
 
 
+@pytest.mark.parametrize("syntax", [RLE, JPEG + "80"])
+def test_frames_that_number_of_frames_leaves_out_are_not_passed_over(syntax: str) -> None:
+    encode = encode_rle if syntax == RLE else encode_jpeg_ls
+    data = encapsulated(RAMP, syntax, [encode(RAMP), encode(RAMP // 2), encode(RAMP // 3)])
+    with pytest.raises(GeometryMismatch, match="holds 3"):
+        read_image(data)
+
+
 def test_a_frame_in_several_fragments_is_joined() -> None:
     frame = encode_jpeg_ls(RAMP)
     frame += b"\0" * (len(frame) % 2)

@@ -8,6 +8,7 @@ import pydicom
 import pytest
 
 from preprocessing import InputSpec
+from tests.dicom_files import make_dicom
 from training.data import (
     Collection,
     Skipped,
@@ -17,7 +18,7 @@ from training.data import (
     read_slices,
 )
 from training.errors import NoImages, TooFewImages
-from training.split import group_hash, place, split_groups
+from training.split import split_groups
 
 SPEC = InputSpec(size=32)
 
@@ -155,7 +156,11 @@ def test_three_patients_are_the_fewest_to_split() -> None:
     assert [len(part) for part in (split.train, split.validation, split.holdout)] == [9, 9, 9]
 
 
-def test_a_patients_name_cannot_be_read_from_its_hash() -> None:
-    assert len(group_hash("patient:P1", 0)) == 16
-    assert group_hash("patient:P1", 0) != group_hash("patient:P1", 1)
-    assert 0 <= place("patient:P1", 0) < 1
+def test_a_file_without_patient_id_goes_with_its_study(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 900, (3, 40, 40), dtype=np.uint16)
+    named = {"PatientID": "P1", "StudyInstanceUID": "1.2.3"}
+    (tmp_path / "a.dcm").write_bytes(make_dicom(pixels[0], **named))
+    (tmp_path / "b.dcm").write_bytes(make_dicom(pixels[1], **named | {"PatientID": ""}))
+    (tmp_path / "c.dcm").write_bytes(make_dicom(pixels[2], PatientID="", StudyInstanceUID="1.2.4"))
+    sources = load_images([tmp_path], SPEC).sources
+    assert [source.group for source in sources] == ["patient:P1", "patient:P1", "study:1.2.4"]
