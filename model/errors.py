@@ -3,6 +3,7 @@
 ModelError
 ├── ModelNotFound   the store holds no such model
 ├── DamagedModel    a file is missing, cut short or changed
+├── OtherFormat     model.json was written by another version of this program
 └── WrongAnswer     the files are whole, but the golden output is not reproduced here
 """
 
@@ -19,6 +20,10 @@ class ModelNotFound(ModelError):
 
 class DamagedModel(ModelError):
     """A file of the model is missing, cut short or changed."""
+
+
+class OtherFormat(ModelError):
+    """The model was written in a format that this version does not read."""
 
 
 class WrongAnswer(ModelError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from model.errors import DamagedModel
+from model.errors import DamagedModel, OtherFormat
 from preprocessing import InputSpec
 
 FORMAT_VERSION = 1
@@ -20,6 +20,9 @@ WEIGHTS_FILE = "weights.safetensors"
 ONNX_FILE = "model.onnx"
 GOLDEN_FILE = "golden.npz"
 HASHED_FILES = (WEIGHTS_FILE, ONNX_FILE, GOLDEN_FILE)
+# BentoML's own record of a stored model; its metadata keeps the hash of model.json.
+STORE_FILE = "model.yaml"
+SPEC_HASH = "spec_sha256"
 
 
 @dataclass(frozen=True)
@@ -122,13 +125,14 @@ class ModelSpec:
         """Read what `to_json` wrote.
 
         Raises:
-            DamagedModel: not JSON, a field too many or too few, or a format of another version.
+            DamagedModel: not JSON, or a field too many or too few.
+            OtherFormat: written by another version of this program.
         """
         try:
             raw: dict[str, Any] = json.loads(text)
             version = raw.get("format_version")
             if version != FORMAT_VERSION:
-                raise DamagedModel(
+                raise OtherFormat(
                     f"{SPEC_FILE} has format {version!r}, this program reads {FORMAT_VERSION}"
                 )
             network = raw["network"]
@@ -154,11 +158,14 @@ def hash_file(path: Path) -> str:
 
 
 def load_spec(directory: Path) -> ModelSpec:
-    """Read model.json and hold every file beside it against its hash.
+    """Read model.json and hold every file, in a store model.json too, against its hash.
 
     Raises:
         DamagedModel: a file is missing, cut short or changed.
+        OtherFormat: written by another version of this program.
     """
+    if (directory / STORE_FILE).exists():
+        _check_spec_hash(directory)
     try:
         spec = ModelSpec.from_json((directory / SPEC_FILE).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -170,3 +177,25 @@ def load_spec(directory: Path) -> ModelSpec:
         if hash_file(path) != spec.sha256.get(name):
             raise DamagedModel(f"{name} is not the file that was saved; import the model again")
     return spec
+
+
+def _check_spec_hash(directory: Path) -> None:
+    """Hold model.json against the hash in BentoML's record of the model.
+
+    Raises:
+        DamagedModel: one of the two is missing, cut short or changed.
+    """
+    import yaml
+
+    try:
+        record = yaml.safe_load((directory / STORE_FILE).read_text("utf-8"))
+        expected = record["metadata"][SPEC_HASH]
+        for key in ("name", "version", "creation_time"):  # BentoML fails without them
+            record[key]
+        found = hash_file(directory / SPEC_FILE)
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise DamagedModel(
+            f"{STORE_FILE} or {SPEC_FILE} is damaged; import the model again"
+        ) from error
+    if found != expected:
+        raise DamagedModel(f"{SPEC_FILE} is not the file that was saved; import the model again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -17,7 +18,15 @@ import click
 
 from model.errors import DamagedModel, ModelError, ModelNotFound
 from model.scoring import FloatArray
-from model.spec import Decision, ModelSpec, Provenance, load_spec
+from model.spec import (
+    SPEC_FILE,
+    SPEC_HASH,
+    Decision,
+    ModelSpec,
+    Provenance,
+    hash_file,
+    load_spec,
+)
 
 if TYPE_CHECKING:
     from bentoml import Model, Tag
@@ -74,6 +83,7 @@ def save_model(
         )
         saved.info.labels.update(_labels(spec))
         saved.info.metadata.update(_metadata(spec))
+        saved.info.metadata[SPEC_HASH] = hash_file(Path(saved.path) / SPEC_FILE)
         saved.flush()  # type: ignore[no-untyped-call]  # BentoML leaves it untyped
     return saved.tag
 
@@ -162,21 +172,52 @@ def _unpack(path: Path, folder: Path) -> None:
 
 
 def _add(path: Path, unpacked: Path, spec: ModelSpec) -> Tag:
-    """Put a checked archive into the store unless it is there."""
+    """Put a checked archive into the store unless it is there, one process at a time."""
     import bentoml
 
     tag = _read_tag(unpacked)
     folder = store_home() / "models" / tag.name / str(tag.version)
-    if folder.is_dir():
-        try:
-            if load_spec(folder).sha256 != spec.sha256:
-                raise ModelError(f"the store holds another model as {tag}; delete it first")
-        except DamagedModel:
-            shutil.rmtree(folder)
-        else:
+    with _store_lock():
+        if folder.is_dir() and _is_whole(folder, spec, tag):
+            latest = folder.parent / "latest"
+            if not latest.is_file():  # an import that was killed just before its last step
+                latest.write_text(str(tag.version), "utf-8")
             return tag
-    with _one_line_errors(str(tag)):
-        return bentoml.models.import_model(str(path)).tag
+        damaged = folder.with_name(f"{folder.name}.damaged")
+        if folder.is_dir():
+            shutil.rmtree(damaged, ignore_errors=True)
+            folder.rename(damaged)
+        try:
+            with _one_line_errors(str(tag)):
+                return bentoml.models.import_model(str(path)).tag
+        finally:
+            if folder.is_dir():
+                shutil.rmtree(damaged, ignore_errors=True)
+            elif damaged.is_dir():
+                damaged.rename(folder)
+
+
+def _is_whole(folder: Path, spec: ModelSpec, tag: Tag) -> bool:
+    """Whether the store's copy is undamaged.
+
+    Raises:
+        ModelError: it is, but another model, or of another format: nothing to write over.
+    """
+    try:
+        if load_spec(folder).sha256 != spec.sha256:
+            raise ModelError(f"the store holds another model as {tag}; delete it first")
+    except DamagedModel:
+        return False
+    return True
+
+
+@contextmanager
+def _store_lock() -> Iterator[None]:
+    """Keep two imports apart: BentoML makes a model's folder first and fills it afterwards."""
+    store_home().mkdir(parents=True, exist_ok=True)
+    with (store_home() / ".import.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _read_tag(unpacked: Path) -> Tag:

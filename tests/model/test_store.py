@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from model.autoencoder import Autoencoder
-from model.errors import DamagedModel, ModelError, ModelNotFound, WrongAnswer
+from model.errors import DamagedModel, ModelError, ModelNotFound, OtherFormat, WrongAnswer
 from model.runtime import load_model
 from model.spec import (
     HASHED_FILES,
@@ -109,7 +109,7 @@ def test_bentoml_shows_labels_and_metadata(stored: Path) -> None:
     assert shown.metadata["training_patients"] == 2
 
 
-@pytest.mark.parametrize("name", [*HASHED_FILES, SPEC_FILE])
+@pytest.mark.parametrize("name", [*HASHED_FILES, SPEC_FILE, "model.yaml"])
 def test_one_flipped_byte_in_any_file_is_damage(copied: Path, name: str) -> None:
     content = bytearray((copied / name).read_bytes())
     content[0] ^= 1
@@ -129,25 +129,35 @@ def test_a_missing_or_truncated_file_is_damage(copied: Path, name: str) -> None:
         load_model(copied)
 
 
+def test_a_changed_threshold_in_model_json_is_damage(copied: Path) -> None:
+    text = (copied / SPEC_FILE).read_text()
+    (copied / SPEC_FILE).write_text(text.replace('"threshold": 0.25', '"threshold": 0.95'))
+    with pytest.raises(DamagedModel, match=r"model\.json is not the file that was saved"):
+        load_model(copied)
+
+
 def test_whole_files_with_another_golden_output_are_a_wrong_answer(copied: Path) -> None:
     with np.load(copied / "golden.npz") as golden:
         np.savez(copied / "golden.npz", x=golden["x"], mse=golden["mse"] * 1.001)
-    spec = load_spec_with_new_hashes(copied)
-    (copied / SPEC_FILE).write_text(spec.to_json())
+    save_on_purpose(copied)
     with pytest.raises(WrongAnswer, match=r"relative error 1\.0e-03"):
         load_model(copied)
 
 
-def load_spec_with_new_hashes(directory: Path) -> ModelSpec:
-    """The spec as somebody would write it who saved these files on purpose."""
+def save_on_purpose(directory: Path) -> None:
+    """Write the hashes anew, as somebody would who saved these files on purpose."""
+    old = hash_file(directory / SPEC_FILE)
     spec = ModelSpec.from_json((directory / SPEC_FILE).read_text())
     hashes = {name: hash_file(directory / name) for name in HASHED_FILES}
-    return dataclasses.replace(spec, sha256=hashes)
+    (directory / SPEC_FILE).write_text(dataclasses.replace(spec, sha256=hashes).to_json())
+    record = (directory / "model.yaml").read_text()
+    new = hash_file(directory / SPEC_FILE)
+    (directory / "model.yaml").write_text(record.replace(old, new))
 
 
 def test_a_model_of_a_later_format_is_refused_by_name(stored: Path) -> None:
     text = (stored / SPEC_FILE).read_text().replace('"format_version": 1', '"format_version": 2')
-    with pytest.raises(DamagedModel, match="format 2, this program reads 1"):
+    with pytest.raises(OtherFormat, match="format 2, this program reads 1"):
         ModelSpec.from_json(text)
 
 
@@ -173,7 +183,7 @@ def test_import_refuses_another_model_under_a_tag_that_is_taken(
 ) -> None:
     shutil.copytree(stored, before := exported.parent / "before")
     (stored / "golden.npz").write_bytes(b"of another model")
-    (stored / SPEC_FILE).write_text(load_spec_with_new_hashes(stored).to_json())
+    save_on_purpose(stored)
     with pytest.raises(ModelError, match="the store holds another model as stored:v1"):
         import_model(exported)
     shutil.rmtree(stored)
