@@ -10,25 +10,27 @@ class FitConfig:
     """What `fit` needs to know beside the data and the shape of the network."""
 
     epochs: int = 150
-    """Validation MSE of 434 real slices is flat from about here; each training is 2 minutes."""
+    """Validation MSE of 434 real slices fell from .0242 at 60 epochs to .0214 at 120, and is flat at
+    the end of 150; about a second an epoch on two idle cores."""
 
     batch_size: int = 16
     """Enough for batch normalisation, small enough for 20 steps an epoch on 300 slices."""
 
     learning_rate: float = 2e-3
-    """The largest that stayed stable with AdamW here; the cosine takes it to zero."""
+    """Twice as much gave a validation MSE of .0237 against .0242 at 60 epochs: within the noise."""
 
     weight_decay: float = 0.05
-    """Keeps the two wide layers around the code from memorising a few hundred slices."""
+    """Meant for the wide layers around the code, which could memorise slices; not tuned."""
 
     warmup_epochs: int = 3
-    """Batch statistics of the first steps are poor; full speed at once throws them off."""
+    """Batch statistics of the first steps are poor; not tuned."""
 
     rounds: int = 1
-    """Cleanings: train, score, remove, retrain. More rounds remove more good slices than bad."""
+    """Cleanings: train, score, remove, retrain. Three rounds of 10 % lost 24 % of normal slices."""
 
     remove_percent: float = 5.0
-    """Share of the current training slices removed in a round, those with the highest error."""
+    """Share of the current training slices removed in a round, the worst; a guess at how many are
+    bad, as is any fixed share."""
 
     validation_fraction: float = 0.15
     """Patients whose slices watch the training and set the threshold."""
@@ -43,7 +45,8 @@ class FitConfig:
     """Split, weights, order and augmentation all follow from it."""
 
     shift: float = 0.04
-    """Augmentation: largest shift as a share of the side; positions vary by that much."""
+    """Augmentation: largest shift, as a share of the side. Twice the shift and zoom rebuilt held-out
+    patients no better and left 33 % of axial images above them instead of 73 %."""
 
     zoom: float = 0.06
     """Augmentation: largest change of scale. No rotation and no flips: those are anomalies."""
