@@ -10,8 +10,8 @@ class FitConfig:
     """What `fit` needs to know beside the data and the shape of the network."""
 
     epochs: int = 150
-    """Validation MSE of 434 real slices fell from .0242 at 60 epochs to .0214 at 120, and is flat at
-    the end of 150; about a second an epoch on two idle cores."""
+    """Validation MSE of 434 real slices fell from .0242 at 60 epochs to .0214 at 120, and is flat
+    at the end of 150; about a second an epoch on two idle cores."""
 
     batch_size: int = 16
     """Enough for batch normalisation, small enough for 20 steps an epoch on 300 slices."""
@@ -45,8 +45,8 @@ class FitConfig:
     """Split, weights, order and augmentation all follow from it."""
 
     shift: float = 0.04
-    """Augmentation: largest shift, as a share of the side. Twice the shift and zoom rebuilt held-out
-    patients no better and left 33 % of axial images above them instead of 73 %."""
+    """Augmentation: largest shift, as a share of the side. Twice the shift and zoom rebuilt
+    held-out patients no better and left 33 % of axial images above them instead of 73 %."""
 
     zoom: float = 0.06
     """Augmentation: largest change of scale. No rotation and no flips: those are anomalies."""
