@@ -24,7 +24,7 @@ SERVE_READY := $(VENV)/.serve
 TRAIN_READY := $(VENV)/.train
 DEV_READY := $(VENV)/.dev
 
-.PHONY: help serve train release picture test test-heavy check format lock clean
+.PHONY: help serve train phantoms release picture test test-heavy check format lock clean
 
 RELEASED := pretrained/spine_autoencoder.bentomodel
 # The code is 32 numbers: of 16, 32 and 64 the one with the lowest error on validation patients.
@@ -62,9 +62,12 @@ train: $(TRAIN_READY) ## train on DATA=folder (NAME= and ARGS= go to python -m t
 	@[ -n "$(DATA)" ] || { echo "make: name a folder of DICOM files: make train DATA=folder" >&2; exit 2; }
 	@$(BIN)/python -m training fit $(DATA) --name $(NAME) $(ARGS)
 
+phantoms: $(TRAIN_READY) ## write synthetic slices into phantoms/, to try everything on
+	@$(BIN)/python -m training phantom phantoms --count 60 --seed 1
+
 release: $(TRAIN_READY) ## train the released model on DATA=folder anew, into pretrained/
 	@[ -n "$(DATA)" ] || { echo "make: name the folder of the training data: make release DATA=folder" >&2; exit 2; }
-	@$(BIN)/python -m training fit $(DATA) $(RELEASE_OPTIONS) || [ $$? = 3 ]
+	@$(BIN)/python -m training fit $(DATA) --name $(NAME) $(RELEASE_OPTIONS) || [ $$? = 3 ]
 	@$(BIN)/python -m model.store export $(NAME) $(RELEASED)
 	@$(MAKE) --no-print-directory picture
 

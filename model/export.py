@@ -55,6 +55,7 @@ def write_model(
     network = network.to("cpu").eval()
     state = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
     save_file(state, directory / WEIGHTS_FILE)
+    (directory / WEIGHTS_FILE).chmod(0o644)  # safetensors lets only the owner read it
     _write_onnx(directory / ONNX_FILE, network)
     with torch.inference_mode():
         x_hat = network(torch.from_numpy(golden)).numpy()

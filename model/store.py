@@ -241,6 +241,7 @@ def export_model(tag: str, path: Path) -> Path:
     import bentoml
 
     load_spec(find_directory(tag))
+    path = path.resolve()  # BentoML takes a relative path as one from the root
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="model-", dir=path.parent) as folder:
         written = Path(folder) / "export.bentomodel"

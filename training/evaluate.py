@@ -12,11 +12,11 @@ from scipy.stats import rankdata
 
 from model.runtime import LoadedModel, load_model
 from model.store import find_directory
-from preprocessing import InputSpec, Slice, read_frames, to_input
+from preprocessing import InputSpec, Slice, to_input
 from training.config import FitConfig
 from training.data import load_images, read_slices
 from training.errors import OtherData
-from training.phantom import make_phantom, phantom_bytes
+from training.phantom import phantom_slice
 from training.split import split_groups
 
 FloatArray = NDArray[np.float32]
@@ -197,9 +197,5 @@ def ghosting(image: Slice, rng: np.random.Generator) -> Slice:
 
 def phantoms(spec: InputSpec, kind: str) -> FloatArray:
     """Make phantoms of one kind through the DICOM path: [40, 1, S, S]."""
-    return np.stack(
-        [
-            to_input(next(read_frames(phantom_bytes(make_phantom(_SEED, i, kind), _SEED, i))), spec)
-            for i in range(_N_SYNTHETIC)
-        ]
-    )
+    made = (phantom_slice(_SEED, index, kind) for index in range(_N_SYNTHETIC))
+    return np.stack([to_input(image, spec) for image in made])

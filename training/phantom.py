@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
+from preprocessing import Slice, read_image
 from training.acquisition import acquire
 from training.anatomy import draw_finding, draw_spine
 from training.kinds import FAULTS, FINDINGS, KINDS, TRUTH_FILE
@@ -107,6 +108,11 @@ def phantom_bytes(phantom: Phantom, seed: int = 0, index: int = 0) -> bytes:
     buffer = BytesIO()
     to_dicom(phantom, seed, index).save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def phantom_slice(seed: int, index: int, anomaly: str = "none") -> Slice:
+    """Make a phantom and read it back from its file, as serving would."""
+    return read_image(phantom_bytes(make_phantom(seed, index, anomaly), seed, index))
 
 
 def to_dicom(phantom: Phantom, seed: int, index: int) -> FileDataset:

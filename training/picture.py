@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import numpy as np
 
 from model.runtime import LoadedModel, load_model
 from model.scoring import residual_map
 from model.store import find_directory
-from preprocessing import Slice, SliceFacts, to_input
-from training.phantom import Phantom, make_phantom
+from preprocessing import to_input
+from training.phantom import phantom_slice
 
 
 def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "void") -> None:
@@ -28,8 +27,7 @@ def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "voi
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    phantom = make_phantom(seed, 0, kind)
-    x = to_input(_as_slice(phantom), model.spec.input)[None]
+    x = to_input(phantom_slice(seed, 0, kind), model.spec.input)[None]
     x_hat = model.reconstruct(x)
     figure, axes = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
     residual = residual_map(x, x_hat)
@@ -44,13 +42,6 @@ def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "voi
         axis.axis("off")
     figure.savefig(path, dpi=90)
     plt.close(figure)
-
-
-def _as_slice(phantom: Phantom) -> Slice:
-    """The phantom as if it had been read from a file."""
-    unknown = SliceFacts(*[None] * 12)
-    spacing = (phantom.spacing_mm, phantom.spacing_mm)
-    return Slice(phantom.pixels.astype(np.float32), spacing, 1, 1, unknown)
 
 
 @click.command()

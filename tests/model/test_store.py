@@ -172,6 +172,15 @@ def test_export_delete_import_brings_back_the_same_model(stored: Path, exported:
     assert [p.name for p in exported.parent.iterdir()] == ["model.bentomodel"]
 
 
+def test_a_relative_path_is_one_from_the_current_folder(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    export_model("stored:v1", Path("out/m.bentomodel"))
+    assert str(import_model(Path("out/m.bentomodel"))) == "stored:v1"
+    assert (tmp_path / "out" / "m.bentomodel").is_file()
+
+
 def test_import_replaces_a_damaged_copy_in_the_store(stored: Path, exported: Path) -> None:
     (stored / "model.onnx").write_bytes(b"")
     import_model(exported)
