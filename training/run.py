@@ -141,7 +141,8 @@ def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[
         "n_removed": int((~cleaned.keep).sum()),
         "seconds": {
             "load": round(loaded - started, 1),
-            "train": round(trained - loaded, 1),
+            # Of all epochs, also those before a --resume.
+            "train": round(sum(epoch.seconds for epoch in cleaned.history), 1),
             "save": round(time.perf_counter() - trained, 1),
         },
     }

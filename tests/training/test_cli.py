@@ -111,6 +111,9 @@ def test_a_run_that_was_cut_off_is_resumed_with_the_same_result(
     resumed = json.loads(result.stdout)
     assert resumed["metrics"] == whole["metrics"]
     assert resumed["decision"] == whole["decision"]
+    with (tmp_path / "cut" / "metrics.csv").open() as file:
+        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    assert resumed["seconds"]["train"] == round(sum(seconds), 1)
     hashes = [load_model(find_directory(s["model"])).spec.sha256 for s in (whole, resumed)]
     assert hashes[0]["weights.safetensors"] == hashes[1]["weights.safetensors"]
 
