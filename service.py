@@ -102,7 +102,11 @@ class SpineService(bentoml.Service[Any]):
     image=serving_image(),
     envs=ENVS,
     workers=SETTINGS.workers,
-    traffic={"timeout": SETTINGS.deadline_s},
+    # BentoML divides max_concurrency among the workers, and counts before the body is read.
+    traffic={
+        "timeout": SETTINGS.deadline_s,
+        "max_concurrency": SETTINGS.concurrency * SETTINGS.workers,
+    },
     # A Content-Type is the client's text, and this is a log.
     logging={"access": {"request_content_type": False}},
 )
@@ -130,7 +134,11 @@ class SpineAnomaly:
         from serving.batching import Batcher
 
         # Now, or the first compressed slice waits for it.
-        decode_process.start()
+        try:
+            decode_process.start()
+        except decode_process.DecoderUnavailable as error:
+            # Not raised: uncompressed slices need no decoder, and each compressed one tries again.
+            log.critical("compressed slices get 503: %s", error)
         log.info("settings: %s", SETTINGS)
         self.tag = str(self.stored.tag)
         self.decoders = ThreadPoolExecutor(SETTINGS.decode_threads, thread_name_prefix="decode")
@@ -188,9 +196,7 @@ class SpineAnomaly:
         if self.model is None:
             raise ModelUnavailable("the model is damaged or missing; see the server's log")
         spec = self.model.spec
-        score = await score_file(
-            upload.data, spec.input, self.batcher, self.decoders, SETTINGS.max_batch
-        )
+        score = await score_file(upload.data, spec.input, self.batcher, self.decoders, SETTINGS)
         threshold = spec.decision.threshold if upload.threshold is None else upload.threshold
         return Prediction(
             reconstruction_mse=score.reconstruction_mse,

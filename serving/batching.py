@@ -109,14 +109,14 @@ class Batcher(Generic[Item, Result]):
                     batch.append(entry)
             if not batch:
                 return
-            self._idle_threads -= 1
-            self._on_batch(len(batch))
             items = [item for item, _ in batch]
-            running = asyncio.get_running_loop().run_in_executor(
-                self._executor, run_isolated, self._run, items
-            )
+            loop = asyncio.get_running_loop()
+            running = loop.run_in_executor(self._executor, run_isolated, self._run, items)
+            self._idle_threads -= 1
             self._running.add(running)
             running.add_done_callback(partial(self._finish, [future for _, future in batch]))
+            # In a turn of its own: the loop reports its error, and the batch runs on.
+            loop.call_soon(self._on_batch, len(batch))
 
     def _finish(
         self,
@@ -127,7 +127,11 @@ class Batcher(Generic[Item, Result]):
         self._running.discard(ran)
         self._idle_threads += 1
         self._start()
-        for future, result in zip(futures, ran.result(), strict=True):
+        # Wrapped: a SystemExit or a panic of a library must not reach the event loop as itself.
+        died = RuntimeError("the model thread gave up its batch")
+        died.__cause__ = ran.exception()
+        results = [died for _ in futures] if died.__cause__ else ran.result()
+        for future, result in zip(futures, results, strict=True):
             if future.done():
                 continue
             if isinstance(result, Exception):

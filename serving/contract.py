@@ -37,7 +37,10 @@ RAW = ("application/dicom", "application/octet-stream")
 THRESHOLD_DESCRIPTION = (
     "is_anomaly is reconstruction_mse > threshold; without it the model's own threshold decides"
 )
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+# One way only to match any text: `\d+\.?\d*` would try each split of a long run of digits.
+_DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+# A double's shortest form has 24 characters at most.
+_MAX_THRESHOLD_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,9 @@ async def receive_upload(request: Request, max_bytes: int) -> Upload:
     if media_type == FORM:
         parts = parse_multipart(body, options.get(b"boundary", b""))
         data = bytes(take_file(parts))
+        # One more than is accepted: what is longer stays too long, and no long text is decoded.
         texts += [
-            bytes(part.content[:100]).decode("utf-8", "replace")
+            bytes(part.content[: _MAX_THRESHOLD_LENGTH + 1]).decode("utf-8", "replace")
             for part in parts
             if part.name == "threshold"
         ]
@@ -178,7 +182,7 @@ def parse_threshold(texts: list[str]) -> float | None:
     Raises:
         BadThreshold: not a finite number of 0 or more, or two that differ.
     """
-    values = {_number(text.strip()) for text in texts} - {None}
+    values = {_number(text) for text in texts} - {None}
     if len(values) > 1:
         raise BadThreshold("the threshold came twice with different values; send it once")
     return values.pop() if values else None
@@ -186,6 +190,9 @@ def parse_threshold(texts: list[str]) -> float | None:
 
 def _number(text: str) -> float | None:
     """Read one threshold; float() alone also takes '1_0', 'nan' and other scripts' digits."""
+    if len(text) > _MAX_THRESHOLD_LENGTH:
+        raise BadThreshold(f"the threshold may have {_MAX_THRESHOLD_LENGTH} characters; shorten it")
+    text = text.strip()
     if text == "null":
         return None
     if not _DECIMAL.fullmatch(text):

@@ -12,7 +12,8 @@ RequestError                     status  code
 ├── Overloaded                   429     overloaded
 ├── ClientGone                   499     client_gone
 ├── InternalFault                500     internal_error
-└── ModelUnavailable             503     model_unavailable
+├── ModelUnavailable             503     model_unavailable
+└── DeadlineExceeded             504     deadline_exceeded
 
 The shape is that of preprocessing.ImageError, so that one function answers both. Codes are part of
 the service's contract: they stay as they are.
@@ -98,7 +99,7 @@ class UnsupportedMediaType(RequestError):
 
 
 class Overloaded(RequestError):
-    """The queue in front of the model is full."""
+    """Too many slices wait for the model."""
 
     code = "overloaded"
     status = 429
@@ -127,3 +128,11 @@ class ModelUnavailable(RequestError):
     code = "model_unavailable"
     status = 503
     title = "The model cannot answer"
+
+
+class DeadlineExceeded(RequestError):
+    """Decoding the file took longer than SPINE_DEADLINE_S."""
+
+    code = "deadline_exceeded"
+    status = 504
+    title = "Gateway Timeout"

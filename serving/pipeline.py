@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing import InputSpec, Slice, read_frames, to_input
 from preprocessing.decode_process import DecoderUnavailable
+from preprocessing.limits import DEFAULT, Limits
 from serving.batching import Batcher, BatcherClosed, QueueFull
-from serving.errors import ModelUnavailable, Overloaded
+from serving.errors import DeadlineExceeded, ModelUnavailable, Overloaded
+from serving.settings import Settings
 from serving.telemetry import metrics
 
 ModelInput = NDArray[np.float32]
@@ -50,7 +54,7 @@ async def score_file(
     spec: InputSpec,
     batcher: Batcher[ModelInput, float],
     decoders: Executor,
-    frames_at_once: int,
+    settings: Settings,
 ) -> Score:
     """Decode a file off the event loop, score each frame, keep the highest score.
 
@@ -59,36 +63,82 @@ async def score_file(
 
     Raises:
         ImageError: the file is not a usable image.
-        RequestError: too much is waiting, or the process is about to stop.
+        RequestError: too much is waiting, the deadline passed, or the process is about to stop.
     """
-    loop = asyncio.get_running_loop()
-    slices = read_frames(data)
+    slices = read_frames(data, file_limits(settings.max_upload_bytes))
     best = Score(-math.inf, frame=0, frames=0)
-    while True:
-        started = time.perf_counter()
-        try:
-            batch = await loop.run_in_executor(
-                decoders, prepare_frames, slices, spec, frames_at_once
-            )
-        except DecoderUnavailable as error:
-            raise ModelUnavailable("the decoder process does not start; try again") from error
-        decoded = time.perf_counter()
-        for frame, mse in zip(batch, await score_frames(batch, batcher), strict=True):
-            if mse > best.reconstruction_mse:
-                best = Score(mse, frame.number, frame.frames)
-        stages = metrics().stage_seconds
-        stages.labels("decode").observe(decoded - started)
-        stages.labels("score").observe(time.perf_counter() - decoded)
-        if batch[-1].number == batch[-1].frames:
-            return best
+    stop = threading.Event()
+    prepare = partial(
+        prepare_frames,
+        slices,
+        spec,
+        settings.max_batch,
+        stop=stop,
+        deadline=time.monotonic() + settings.deadline_s,
+    )
+    try:
+        while True:
+            started = time.perf_counter()
+            batch = await _decode(prepare, decoders)
+            decoded = time.perf_counter()
+            for frame, mse in zip(batch, await score_frames(batch, batcher), strict=True):
+                if mse > best.reconstruction_mse:
+                    best = Score(mse, frame.number, frame.frames)
+            stages = metrics().stage_seconds
+            stages.labels("decode").observe(decoded - started)
+            stages.labels("score").observe(time.perf_counter() - decoded)
+            if batch[-1].number == batch[-1].frames:
+                return best
+    finally:
+        # A thread cannot be cancelled: it looks for this between frames.
+        stop.set()
 
 
-def prepare_frames(slices: Iterator[Slice], spec: InputSpec, count: int) -> list[Frame]:
-    """Decode up to `count` frames; runs in a decoder thread."""
+async def _decode(prepare: Callable[[], list[Frame]], decoders: Executor) -> list[Frame]:
+    """Prepare frames in a decoder thread.
+
+    Raises:
+        RequestError: see `score_file`.
+    """
+    try:
+        return await asyncio.get_running_loop().run_in_executor(decoders, prepare)
+    except DecoderUnavailable as error:
+        raise ModelUnavailable("the decoder process does not start; try again") from error
+
+
+def file_limits(max_bytes: int) -> Limits:
+    """Let a file be as large as a body; its other sizes grow with it, in the default's ratio."""
+    return Limits(
+        max_bytes=max_bytes,
+        max_inflated_bytes=max(DEFAULT.max_inflated_bytes, 2 * max_bytes),
+        max_header_bytes=max(DEFAULT.max_header_bytes, max_bytes // 2),
+    )
+
+
+def prepare_frames(
+    slices: Iterator[Slice], spec: InputSpec, count: int, *, stop: threading.Event, deadline: float
+) -> list[Frame]:
+    """Decode up to `count` frames; runs in a decoder thread.
+
+    Args:
+        slices: of one file; left where the next call goes on.
+        spec: what the model takes.
+        count: frames to decode.
+        stop: set when nobody waits any more.
+        deadline: of the whole file, on `time.monotonic`.
+
+    Raises:
+        ImageError: the file is not a usable image.
+        DeadlineExceeded: frames are left at the deadline.
+    """
     batch: list[Frame] = []
     for image in slices:
         batch.append(Frame(image.frame, image.frames, to_input(image, spec)))
-        if len(batch) == count or image.frame == image.frames:
+        if image.frame == image.frames or stop.is_set():
+            break
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded("the file takes too long to decode; send fewer frames")
+        if len(batch) == count:
             break
     return batch
 

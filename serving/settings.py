@@ -25,6 +25,8 @@ class Settings:
         max_upload_mb: a body above this is refused; 576 x 576 16-bit slices are 0.7 MB.
         max_batch: a CPU gains nothing beyond 8, and the first of a batch waits for its last.
         queue: slices that may wait for the model; above this the answer is 429.
+        concurrency: requests that one worker reads and answers at a time; above this the answer
+            is 429, before the body is read.
         decode_threads: decoders release the GIL only in part; more than the cores is waste.
         deadline_s: a request is answered with 504 after this; BentoML keeps 18 kB a request for
             as long.
@@ -36,6 +38,7 @@ class Settings:
     max_upload_mb: int = 32
     max_batch: int = 8
     queue: int = 256
+    concurrency: int = 256
     decode_threads: int = 2
     deadline_s: int = 10
     workers: int = 1
@@ -55,6 +58,7 @@ _RANGES = {
     "max_upload_mb": (1, 2048),
     "max_batch": (1, 256),
     "queue": (1, 100_000),
+    "concurrency": (1, 100_000),
     "decode_threads": (1, 64),
     "deadline_s": (1, 3600),
     "workers": (1, 256),

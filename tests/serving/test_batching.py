@@ -34,7 +34,7 @@ async def test_an_idle_model_gets_a_lone_item_at_once() -> None:
     batcher = Batcher(model)
     future = batcher.submit(1)
     await asyncio.sleep(0)  # one turn of the loop: no timer stands between item and model
-    await model.busy()
+    assert model.started.wait(10)  # blocks the loop: a timer could not fire now
     assert await future == 2
     await batcher.close()
 
@@ -157,4 +157,37 @@ async def test_two_model_threads_run_two_batches_at_once() -> None:
     assert len(model.batches) == 2
     model.gate.set()
     assert await asyncio.gather(*futures) == [0, 2, 4]
+    await batcher.close()
+
+
+async def test_an_observer_that_fails_costs_no_thread_and_no_result() -> None:
+    def on_batch(size: int) -> None:
+        raise OSError("no room for the metrics")
+
+    reported: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    model = GatedModel()
+    model.gate.set()
+    batcher = Batcher(model, on_batch=on_batch)
+    assert [await asyncio.wait_for(batcher.submit(item), 10) for item in (1, 2)] == [2, 4]
+    assert [type(error) for error in reported] == [OSError, OSError]
+    await batcher.close()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, type("Panic", (BaseException,), {})])
+async def test_a_model_that_panics_fails_its_batch_and_not_the_next(
+    kind: type[BaseException],
+) -> None:
+    def run(items: list[int]) -> list[int]:
+        if -1 in items:
+            raise kind
+        return items
+
+    batcher = Batcher(run)
+    results = await asyncio.wait_for(
+        asyncio.gather(batcher.submit(-1), batcher.submit(1), return_exceptions=True), 10
+    )
+    assert [type(result) for result in results] == [RuntimeError, RuntimeError]
+    assert await asyncio.wait_for(batcher.submit(2), 10) == 2
     await batcher.close()

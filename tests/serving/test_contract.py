@@ -1,8 +1,10 @@
 """POST /predict as the README describes it, against the real application."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -10,7 +12,10 @@ import pytest
 
 from model.runtime import load_model
 from model.store import find_directory
-from preprocessing import read_image, to_input
+from preprocessing import decode_process, read_image, to_input
+from serving.contract import parse_threshold
+from serving.errors import BadThreshold
+from serving.telemetry import log
 from tests.dicom_files import make_dicom, noise
 from tests.serving.problems import assert_problem
 
@@ -94,6 +99,66 @@ async def test_a_threshold_that_is_no_number_of_0_or_more_is_refused(
     assert_problem(in_query, 400, "threshold_invalid")
     in_form = await client.post("/predict", files={"file": dicom}, data={"threshold": threshold})
     assert_problem(in_form, 400, "threshold_invalid")
+
+
+@pytest.mark.parametrize("threshold", ["0." + "1" * 63, " " * 61 + "0.05", "1" * 100_000 + "x"])
+async def test_a_threshold_above_64_characters_is_refused_and_not_cut(
+    client: httpx.AsyncClient, dicom: bytes, threshold: str
+) -> None:
+    with pytest.raises(BadThreshold, match="64 characters"):
+        parse_threshold([threshold])
+    in_form = await client.post("/predict", files={"file": dicom}, data={"threshold": threshold})
+    assert "64 characters" in assert_problem(in_form, 400, "threshold_invalid")["detail"]
+
+
+async def test_a_threshold_of_64_characters_is_read() -> None:
+    assert parse_threshold(["0." + "1" * 62]) == pytest.approx(1 / 9)
+
+
+async def test_requests_above_the_concurrency_are_refused_before_their_body_is_read(
+    client: httpx.AsyncClient,
+) -> None:
+    from service import SETTINGS
+
+    n_reading = 0
+    all_read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal n_reading
+        n_reading += 1
+        if n_reading == SETTINGS.concurrency:
+            all_read.set()
+        await go_on.wait()
+        yield b"not an image"
+
+    def request() -> Coroutine[Any, Any, httpx.Response]:
+        headers = {"content-type": "application/dicom"}
+        return client.post("/predict", content=body(), headers=headers)
+
+    inside = [asyncio.create_task(request()) for _ in range(SETTINGS.concurrency)]
+    await asyncio.wait_for(all_read.wait(), 5)
+    refused = await asyncio.wait_for(request(), 5)
+    go_on.set()
+    assert_problem(refused, 429, "overloaded")
+    assert refused.headers["retry-after"] == "1"
+    assert n_reading == SETTINGS.concurrency
+    assert {answer.status_code for answer in await asyncio.gather(*inside)} == {415}
+    assert_problem(await request(), 415, "not_dicom")
+
+
+async def test_a_worker_starts_where_the_decoder_process_does_not(
+    app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from service import SpineAnomaly
+
+    decode_process.stop()
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    lines: list[str] = []
+    monkeypatch.setattr(log, "critical", lambda text, *values: lines.append(text % values))
+    worker = SpineAnomaly.inner()  # type: ignore[attr-defined]  # the decorator makes it a Service
+    assert lines == ["compressed slices get 503: the decoder process does not start"]
+    assert await worker.__is_ready__()
+    await worker.close()
 
 
 async def test_a_multi_frame_object_answers_for_its_most_anomalous_frame(

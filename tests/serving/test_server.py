@@ -84,17 +84,33 @@ def test_32_parallel_clients_get_their_own_score_and_share_batches(server: Serve
     assert float(slices[1]) > float(batches[1])
 
 
+def n_decoded(url: str) -> float:
+    """Batches of frames that the server has decoded."""
+    metrics = httpx.get(f"{url}/metrics").text
+    count = re.search(r'^spine_inference_seconds_count{stage="decode"} ([\d.]+)', metrics, re.M)
+    return float(count[1]) if count else 0.0
+
+
+def wait_until_decoding(url: str, before: float) -> None:
+    """Return when the first frames of a file are decoded."""
+    deadline = time.monotonic() + 20
+    while n_decoded(url) == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def test_a_client_that_goes_away_is_counted_and_forgotten(server: Server, file: Path) -> None:
     url = server[0]
     host, port = url.removeprefix("http://").split(":")
-    data = make_dicom(noise((400, 64, 64)))
+    data = make_dicom(noise((1800, 64, 64)))
     head = (
         "POST /predict HTTP/1.1\r\nHost: spine.test\r\nContent-Type: application/dicom\r\n"
         f"Content-Length: {len(data)}\r\n\r\n"
     )
     with socket.create_connection((host, int(port))) as connection:
+        before = n_decoded(url)
         connection.sendall(head.encode() + data)
-        time.sleep(0.05)
+        wait_until_decoding(url, before)
     deadline = time.monotonic() + 20
     while 'outcome="client_gone"' not in httpx.get(f"{url}/metrics").text:
         assert time.monotonic() < deadline
@@ -104,10 +120,12 @@ def test_a_client_that_goes_away_is_counted_and_forgotten(server: Server, file: 
 
 def test_sigterm_answers_what_is_in_flight_and_ends_clean(server: Server) -> None:
     url, process, log = server
-    many = make_dicom(noise((300, 64, 64)))
+    many = make_dicom(noise((1800, 64, 64)))
+    before = n_decoded(url)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(httpx.post, f"{url}/predict", files={"file": many}, timeout=30)
-        time.sleep(0.3)
+        wait_until_decoding(url, before)
+        assert not answer.done()
         process.send_signal(signal.SIGTERM)
         assert answer.result().status_code == 200
     assert process.wait(25) == 0

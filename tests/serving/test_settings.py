@@ -14,12 +14,13 @@ def test_each_variable_is_read_and_printed() -> None:
         "SPINE_MAX_UPLOAD_MB": "8",
         "SPINE_MAX_BATCH": "4",
         "SPINE_QUEUE": "16",
+        "SPINE_CONCURRENCY": "9",
         "SPINE_DECODE_THREADS": "3",
         "SPINE_DEADLINE_S": "5",
         "SPINE_WORKERS": "2",
     }
     settings = read_settings(environ)
-    assert settings == Settings("other:v1", "torch", 8, 4, 16, 3, 5, 2)
+    assert settings == Settings("other:v1", "torch", 8, 4, 16, 9, 3, 5, 2)
     assert settings.max_upload_bytes == 8_000_000
     assert str(settings) == " ".join(f"{name}={value}" for name, value in environ.items())
 
@@ -30,6 +31,7 @@ def test_each_variable_is_read_and_printed() -> None:
         ("SPINE_RUNTIME", "tensorflow"),
         ("SPINE_MAX_BATCH", "0"),
         ("SPINE_QUEUE", "many"),
+        ("SPINE_CONCURRENCY", "0"),
         ("SPINE_WORKERS", "-1"),
         ("SPINE_DEADLINE_S", "1.5"),
         ("SPINE_MAX_UPLOAD_MB", "32000000"),

@@ -1,0 +1,103 @@
+"""A file's way from bytes to its score: cancellation, its deadline, its limits."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.runtime import load_model
+from model.store import find_directory
+from preprocessing import InputSpec, Slice, read_frames
+from preprocessing.errors import LimitExceeded
+from preprocessing.limits import DEFAULT
+from serving.batching import Batcher
+from serving.errors import DeadlineExceeded
+from serving.pipeline import Frame, ModelInput, file_limits, prepare_frames, score_file
+from serving.settings import Settings
+from tests.dicom_files import make_dicom, noise
+
+MANY = make_dicom(noise((200, 8, 8)))
+
+
+@pytest.fixture
+def spec(model_store: Path) -> InputSpec:
+    return load_model(find_directory("spine_autoencoder")).spec.input
+
+
+def stopping(slices: Iterator[Slice], stop: threading.Event) -> Iterator[Slice]:
+    """Set stop with the third frame."""
+    for image in slices:
+        if image.frame == 3:
+            stop.set()
+        yield image
+
+
+def test_decoding_stops_between_frames_when_nobody_waits(spec: InputSpec) -> None:
+    stop = threading.Event()
+    slices = stopping(read_frames(MANY), stop)
+    batch = prepare_frames(slices, spec, 100, stop=stop, deadline=time.monotonic() + 60)
+    assert [frame.number for frame in batch] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_frames_left_at_the_deadline_are_an_error(spec: InputSpec, count: int) -> None:
+    with pytest.raises(DeadlineExceeded):
+        prepare_frames(read_frames(MANY), spec, count, stop=threading.Event(), deadline=0.0)
+
+
+def test_a_file_that_is_complete_at_the_deadline_is_answered(spec: InputSpec) -> None:
+    one = read_frames(make_dicom(noise((8, 8))))
+    assert len(prepare_frames(one, spec, 8, stop=threading.Event(), deadline=0.0)) == 1
+
+
+class RememberingDecoders(ThreadPoolExecutor):
+    """Decoder threads that remember what they were given last."""
+
+    given: Callable[[], list[Frame]]
+
+    def submit(self, prepare: Any, /, *args: Any, **kwargs: Any) -> Any:
+        self.given = prepare
+        return super().submit(prepare, *args, **kwargs)
+
+
+async def test_a_cancelled_request_tells_the_decoder_thread_to_stop(spec: InputSpec) -> None:
+    batcher: Batcher[ModelInput, float] = Batcher(lambda slices: [0.0] * len(slices))
+    with RememberingDecoders(1) as decoders:
+        gate = threading.Event()
+        decoders.submit(gate.wait)  # the only thread is busy
+        work = asyncio.create_task(score_file(MANY, spec, batcher, decoders, Settings()))
+        await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.wait([work])
+        gate.set()
+        # Cancelled before its turn; a thread that was in it would stop after its frame.
+        assert len(decoders.given()) == 1
+    await batcher.close()
+
+
+def test_the_limits_of_a_file_grow_with_the_upload_and_never_shrink_below_the_default() -> None:
+    large = file_limits(100_000_000)
+    assert (large.max_bytes, large.max_inflated_bytes) == (100_000_000, 200_000_000)
+    assert large.max_header_bytes == 50_000_000
+    small = file_limits(1_000_000)
+    assert small.max_inflated_bytes == DEFAULT.max_inflated_bytes
+    assert small.max_header_bytes == DEFAULT.max_header_bytes
+
+
+async def test_a_file_above_the_readers_default_is_read_when_the_settings_allow_it(
+    spec: InputSpec,
+) -> None:
+    data = make_dicom(noise((17, 1024, 1024)))
+    assert len(data) > DEFAULT.max_bytes
+    batcher: Batcher[ModelInput, float] = Batcher(lambda slices: [0.0] * len(slices))
+    with ThreadPoolExecutor(1) as decoders:
+        large = Settings(max_upload_mb=64, deadline_s=60)
+        assert (await score_file(data, spec, batcher, decoders, large)).frames == 17
+        with pytest.raises(LimitExceeded):
+            await score_file(data, spec, batcher, decoders, Settings(max_upload_mb=32))
+    await batcher.close()
