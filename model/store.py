@@ -153,6 +153,7 @@ def import_model(path: Path) -> Tag:
     Raises:
         ModelError: no such file, not a model, damaged, or another model under the same tag.
     """
+    path = path.resolve()  # BentoML takes a relative path as one from the root
     if not path.is_file():
         raise ModelNotFound(f"{path} is not a file")
     with tempfile.TemporaryDirectory(prefix="model-") as folder:

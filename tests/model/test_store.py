@@ -177,6 +177,7 @@ def test_a_relative_path_is_one_from_the_current_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     export_model("stored:v1", Path("out/m.bentomodel"))
+    bentoml.models.delete("stored:v1")
     assert str(import_model(Path("out/m.bentomodel"))) == "stored:v1"
     assert (tmp_path / "out" / "m.bentomodel").is_file()
 
