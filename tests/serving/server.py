@@ -27,7 +27,7 @@ def free_port() -> int:
 
 @contextmanager
 def bentoml_serve(log: Path, **environ: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Serve SpineAnomaly on a free port; kill what is left of it at the end.
+    """Serve SpineAnomaly on a free port, and stop it at the end.
 
     Yields:
         (URL, process), ready.
@@ -48,7 +48,11 @@ def bentoml_serve(log: Path, **environ: str) -> Iterator[tuple[str, subprocess.P
         _wait_until_ready(url, process, log)
         yield url, process
     finally:
-        if process.poll() is None:
+        # SIGTERM first: the workers have sessions of their own, and only their arbiter ends them.
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
