@@ -2,8 +2,8 @@
 
 Started by preprocessing/decode_process.py as `python -m preprocessing.decode_child FD`. It reads
 requests from one socket and answers each with a status, followed by the samples if it is OK. It can
-not allocate without end, write files or leave a core dump, and kills itself when a frame takes too
-long, so that nothing is left over when its parent vanishes.
+not allocate without end, write files or leave a core dump, and dies of a signal when a frame takes
+too much computing or too long, so that nothing is left over when its parent vanishes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from pathlib import Path
 
 from preprocessing.decoders import DecodeError, decode
 
-# Transfer syntax, rows, columns, bits of a sample, bytes of the frame, bytes expected, seconds.
-REQUEST = struct.Struct("<64sIIIQQd")
+# Transfer syntax, rows, columns, bits of a sample, bytes of the frame, bytes expected, seconds of
+# computing, seconds in all.
+REQUEST = struct.Struct("<64sIIIQQdd")
 REPLY = struct.Struct("<B")
 READY = b"!"
 OK, FAILED, OTHER_SIZE, OUT_OF_MEMORY = range(4)
@@ -33,18 +34,22 @@ _STARTED_BYTES = 512 * 1024 * 1024
 def main() -> None:
     """Serve requests until the parent closes its end."""
     connection = socket.socket(fileno=int(sys.argv[1]))
-    # Ctrl-C goes to the whole group; the parent decides when this process ends.
+    # Ctrl-C goes to the whole group, and supervisors stop children first; the parent decides when
+    # this process ends: it closes the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _silence()
     _confine()
     connection.sendall(READY)
     while (header := receive(connection, REQUEST.size)) is not None:
-        name, rows, columns, bits, n_frame, n_expected, seconds = REQUEST.unpack(header)
+        name, rows, columns, bits, n_frame, n_expected, cpu_s, wall_s = REQUEST.unpack(header)
         frame = receive(connection, n_frame)
         if frame is None:
             return
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, wall_s)
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)
         status, samples = _answer(name.rstrip(b"\0").decode(), bytes(frame), rows, columns, bits)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         if status == OK and len(samples) != n_expected:
             status = OTHER_SIZE

@@ -1,14 +1,15 @@
-"""Hand compressed frames to a decoder process that can be killed.
+"""Hand compressed frames to decoder processes that can be killed.
 
-One process per server process, started by the first compressed frame and again after each death.
-Decoders are libraries in C, C++ and Rust that were seen to abort, to panic and to allocate
-gigabytes; uncompressed slices never come here.
+A few for each server process, started when they are needed and again after each death. Decoders are
+libraries in C, C++ and Rust that were seen to abort, to panic, to compute for seconds on 60 bytes
+and to allocate gigabytes; uncompressed slices never come here.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from pathlib import Path
 
 from preprocessing.decode_child import FAILED, OK, OUT_OF_MEMORY, READY, REPLY, REQUEST
 from preprocessing.errors import DamagedImage, LimitExceeded
+
+# Two: one damaged frame that computes up to its limit does not stop the sound ones.
+MOST_PROCESSES = 2
 
 _ROOT = Path(__file__).parents[1]
 # The child gives up by itself shortly after its parent did.
@@ -34,20 +38,40 @@ class DecoderUnavailable(RuntimeError):
     """No decoder process can be started: the machine's fault, not the file's."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class DecodeTime:
+    """What one frame may take.
+
+    Args:
+        cpu_s: of computing, which a busy machine does not lengthen: more than any sound frame of
+            this size needs.
+        wall_s: in all.
+    """
+
+    cpu_s: float
+    wall_s: float
+
+
+@dataclass(frozen=True)
 class _Child:
-    """The decoder process of this process."""
+    """One decoder process."""
 
     process: subprocess.Popen[bytes]
     connection: socket.socket
 
+    def stop(self) -> int:
+        """Kill the process, if it has not died already; return how it ended."""
+        self.connection.close()
+        self.process.kill()
+        return self.process.wait()
 
-_child: _Child | None = None
-_lock = threading.Lock()
+
+_idle: list[_Child] = []
+_turns = threading.BoundedSemaphore(MOST_PROCESSES)
 
 
 def decode_in_child(
-    syntax: str, frame: bytes, shape: tuple[int, int], bits: int, seconds: float
+    syntax: str, frame: bytes, shape: tuple[int, int], bits: int, time_limit: DecodeTime
 ) -> bytearray:
     """Decode one grayscale frame to little-endian samples.
 
@@ -56,31 +80,25 @@ def decode_in_child(
         frame: the encoded frame.
         shape: (rows, columns).
         bits: of a decoded sample.
-        seconds: after which the decoder is killed.
+        time_limit: after which the decoder is killed.
 
     Raises:
-        DamagedImage: the decoder failed, died or returned another size.
+        DamagedImage: the decoder failed, died, returned another size or computed too long.
         LimitExceeded: it took too much time or memory.
         DecoderUnavailable: no decoder process can be started.
     """
     n_expected = shape[0] * shape[1] * bits // 8
     request = REQUEST.pack(
-        syntax.encode(), *shape, bits, len(frame), n_expected, seconds + _GRACE_SECONDS
+        syntax.encode(),
+        *shape,
+        bits,
+        len(frame),
+        n_expected,
+        time_limit.cpu_s,
+        time_limit.wall_s + _GRACE_SECONDS,
     )
-    with _lock:
-        try:
-            status, samples = _exchange_twice(request, frame, n_expected, seconds)
-        except TimeoutError as error:
-            stop()
-            raise LimitExceeded(
-                f"A compressed frame took more than {seconds:.1f} s to decode; {_ADVICE}."
-            ) from error
-        except OSError as error:
-            stop()
-            raise DamagedImage(f"The decoder died over a compressed frame; {_ADVICE}.") from error
-        except BaseException:
-            stop()  # half an answer may be left in the socket
-            raise
+    with _turns:
+        status, samples = _exchange_twice(request, frame, n_expected, time_limit.wall_s)
     if status == OK:
         return samples
     if status == OUT_OF_MEMORY:
@@ -95,21 +113,63 @@ def _exchange_twice(
 ) -> tuple[int, bytearray]:
     """Ask again if the process was dead: perhaps it was killed before this frame came."""
     try:
-        return _exchange(_living_child(), request, frame, n_expected, seconds)
-    except ConnectionError:
-        stop()
-        return _exchange(_living_child(), request, frame, n_expected, seconds)
+        return _exchange(request, frame, n_expected, seconds)
+    except _Died as death:
+        if death.of_computing:
+            raise death.error from death
+    try:
+        return _exchange(request, frame, n_expected, seconds)
+    except _Died as death:
+        raise death.error from death
+
+
+class _Died(Exception):
+    """The decoder process died over a frame."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.of_computing = exit_code == -signal.SIGPROF
+        self.error = DamagedImage(
+            f"A compressed frame takes more computing than a sound one of its size; {_ADVICE}."
+            if self.of_computing
+            else f"The decoder died over a compressed frame; {_ADVICE}."
+        )
 
 
 def _exchange(
-    child: _Child, request: bytes, frame: bytes, n_expected: int, seconds: float
+    request: bytes, frame: bytes, n_expected: int, seconds: float
 ) -> tuple[int, bytearray]:
+    """Send one frame to an idle process and wait for its samples."""
+    child = _take()
     deadline = time.monotonic() + seconds
-    child.connection.settimeout(seconds)
-    child.connection.sendall(request)
-    child.connection.sendall(frame)
-    status = REPLY.unpack(_receive(child.connection, REPLY.size, deadline))[0]
-    return status, _receive(child.connection, n_expected if status == OK else 0, deadline)
+    try:
+        child.connection.settimeout(seconds)
+        child.connection.sendall(request)
+        child.connection.sendall(frame)
+        status = REPLY.unpack(_receive(child.connection, REPLY.size, deadline))[0]
+        samples = _receive(child.connection, n_expected if status == OK else 0, deadline)
+    except TimeoutError as error:
+        child.stop()
+        raise LimitExceeded(
+            f"A compressed frame took more than {seconds:.1f} s to decode; {_ADVICE}."
+        ) from error
+    except OSError as error:
+        raise _Died(_exit_code(child)) from error
+    except BaseException:
+        child.stop()  # half an answer may be left in the socket
+        raise
+    _idle.append(child)
+    return status, samples
+
+
+def _exit_code(child: _Child) -> int:
+    """How a process ended that closed its socket."""
+    try:
+        return child.process.wait(timeout=1.0)
+    except subprocess.TimeoutExpired:
+        return child.stop()
+    finally:
+        child.connection.close()
 
 
 def _receive(connection: socket.socket, n_bytes: int, deadline: float) -> bytearray:
@@ -128,26 +188,43 @@ def _receive(connection: socket.socket, n_bytes: int, deadline: float) -> bytear
 
 
 def start() -> None:
-    """Start the decoder process now, so that the first compressed frame does not wait for it."""
-    with _lock:
-        _living_child()
+    """Start a decoder process now, so that the first compressed frame does not wait for it."""
+    with _turns:
+        _idle.append(_take())
 
 
-def _living_child() -> _Child:
-    global _child
-    if _child is not None and _child.process.poll() is not None:
-        stop()
-    if _child is None:
-        ours, theirs = socket.socketpair()
+def stop() -> None:
+    """Kill the idle decoder processes; the next compressed frame starts another."""
+    while _idle:
+        _idle.pop().stop()
+
+
+def _take() -> _Child:
+    """Take the living process that was used last, which is warm, or start one."""
+    while True:
         try:
-            with theirs:
-                _child = _Child(_spawn(theirs), ours)
-            _receive(ours, len(READY), time.monotonic() + _START_SECONDS)
-        except OSError as error:
-            ours.close()
-            stop()
-            raise DecoderUnavailable("the decoder process does not start") from error
-    return _child
+            child = _idle.pop()
+        except IndexError:
+            return _start_child()
+        if child.process.poll() is None:
+            return child
+        child.stop()
+
+
+def _start_child() -> _Child:
+    ours, theirs = socket.socketpair()
+    try:
+        with theirs:
+            child = _Child(_spawn(theirs), ours)
+    except OSError as error:
+        ours.close()
+        raise DecoderUnavailable("the decoder process does not start") from error
+    try:
+        _receive(ours, len(READY), time.monotonic() + _START_SECONDS)
+    except OSError as error:
+        child.stop()
+        raise DecoderUnavailable("the decoder process does not start") from error
+    return child
 
 
 def _spawn(connection: socket.socket) -> subprocess.Popen[bytes]:
@@ -166,24 +243,14 @@ def _spawn(connection: socket.socket) -> subprocess.Popen[bytes]:
     )
 
 
-def stop() -> None:
-    """Kill the decoder process; the next compressed frame starts another."""
-    global _child
-    if _child is not None:
-        _child.connection.close()
-        _child.process.kill()
-        _child.process.wait()
-        _child = None
-
-
 def _forget() -> None:
-    """Leave the parent's decoder process alone after a fork."""
-    global _child, _lock
-    if _child is not None:
-        _child.connection.close()
-        _child.process.returncode = 0  # it is not ours: do not wait for it, do not warn
-        _child = None
-    _lock = threading.Lock()
+    """Leave the parent's decoder processes alone after a fork."""
+    global _turns
+    for child in _idle:
+        child.connection.close()
+        child.process.returncode = 0  # it is not ours: do not wait for it, do not warn
+    _idle.clear()
+    _turns = threading.BoundedSemaphore(MOST_PROCESSES)
 
 
 atexit.register(stop)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from preprocessing import encapsulation, tags
 from preprocessing.codestream import check_codestream
-from preprocessing.decode_process import decode_in_child
+from preprocessing.decode_process import DecodeTime, decode_in_child
 from preprocessing.errors import (
     DamagedImage,
     GeometryMismatch,
@@ -117,19 +117,19 @@ def _compressed(
             stored_bits = min(precision, layout.bits_stored)
             high_bit = stored_bits - 1
         shape = layout.rows, layout.columns
-        decoded = decode_in_child(syntax, frame, shape, bits, _seconds(layout, limits))
+        decoded = decode_in_child(syntax, frame, shape, bits, _time_limit(layout, limits))
         samples = np.frombuffer(decoded, f"<u{bits // 8}")
         yield _stored(samples, layout, stored_bits, high_bit)
 
 
-def _seconds(layout: PixelLayout, limits: Limits) -> float:
-    """Return a deadline that grows with the frame.
+def _time_limit(layout: PixelLayout, limits: Limits) -> DecodeTime:
+    """Let a frame compute in proportion to its size; a busy machine may lengthen it.
 
-    CharLS spends 4 s on 60 bytes of a cut 16 x 24 frame; honest JPEG 2000 takes 20 ms for
+    CharLS spends 4 s on 60 bytes of a cut 16 x 24 frame; honest JPEG 2000 takes 20 to 40 ms for
     384 x 384 pixels and 5 s for 4096 x 4096.
     """
-    share = layout.rows * layout.columns / limits.max_pixels
-    return limits.decode_seconds * (0.2 + 0.8 * min(share, 1.0))
+    share = min(layout.rows * layout.columns / limits.max_pixels, 1.0)
+    return DecodeTime(limits.decode_seconds * (0.05 + 0.95 * share), limits.decode_seconds)
 
 
 def _stored(samples: Samples, layout: PixelLayout, bits_stored: int, high_bit: int) -> Samples:

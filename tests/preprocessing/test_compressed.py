@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import struct
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 from openjpeg.utils import encode_array as encode_jpeg_2000
 from pydicom.encaps import encapsulate
 
-from preprocessing import ImageError, decode_process, read_frames, read_image
+from preprocessing import ImageError, read_frames, read_image
 from preprocessing.errors import (
     DamagedImage,
     GeometryMismatch,
@@ -23,7 +17,6 @@ from preprocessing.errors import (
     NotGrayscale,
     UnsupportedTransferSyntax,
 )
-from preprocessing.limits import Limits
 from tests.preprocessing import codestreams
 from tests.preprocessing.codestreams import (
     JPEG,
@@ -33,7 +26,7 @@ from tests.preprocessing.codestreams import (
     encode_jpeg_ls,
     encode_rle,
 )
-from tests.preprocessing.dicom_files import encapsulated, mr_dataset, native, write
+from tests.preprocessing.dicom_files import encapsulated, mr_dataset, write
 
 
 @pytest.mark.parametrize(("syntax", "frame"), LOSSLESS.values(), ids=LOSSLESS)
@@ -134,7 +127,7 @@ def test_an_unknown_transfer_syntax_is_named_as_such() -> None:
 
 def test_compressed_bytes_under_a_native_syntax_are_refused() -> None:
     with pytest.raises(DamagedImage):
-        read_image(encapsulated(RAMP, *_frames("RLE")).replace(b".1.2.5\0", b".1.2.1\0", 1))
+        read_image(encapsulated(RAMP, RLE, [encode_rle(RAMP)]).replace(b".1.2.5\0", b".1.2.1\0", 1))
 
 
 def test_a_frame_that_claims_gigabytes_costs_no_memory() -> None:
@@ -146,75 +139,6 @@ def test_a_frame_that_claims_gigabytes_costs_no_memory() -> None:
         read_image(encapsulated(RAMP, JPEG + "80", [bytes(frame)], Rows=65535, Columns=65535))
     with pytest.raises(GeometryMismatch):
         read_image(encapsulated(RAMP, JPEG + "80", [bytes(frame)]))
-
-
-def test_uncompressed_slices_start_no_process() -> None:
-    decode_process.stop()
-    read_image(native(RAMP))
-    assert decode_process._child is None
-
-
-def test_a_killed_decoder_is_replaced() -> None:
-    decode_process.start()
-    assert decode_process._child is not None
-    os.kill(decode_process._child.process.pid, signal.SIGKILL)
-    np.testing.assert_array_equal(read_image(encapsulated(RAMP, *_frames("RLE"))).pixels, RAMP)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be stopped there")
-def test_a_hanging_decoder_is_killed_at_its_deadline_and_replaced() -> None:
-    decode_process.start()
-    assert decode_process._child is not None
-    read_image(encapsulated(RAMP, *_frames("RLE")))
-    hanging = decode_process._child.process
-    os.kill(hanging.pid, signal.SIGSTOP)
-    started = time.monotonic()
-    with pytest.raises(LimitExceeded, match="took more than"):
-        read_image(encapsulated(RAMP, *_frames("RLE")), limits=Limits(decode_seconds=0.2))
-    assert hanging.returncode == -signal.SIGKILL
-    assert time.monotonic() - started < 5
-    np.testing.assert_array_equal(read_image(encapsulated(RAMP, *_frames("RLE"))).pixels, RAMP)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 on, with threads
-def test_a_forked_process_starts_its_own_decoder() -> None:
-    data = encapsulated(RAMP, *_frames("RLE"))
-    read_image(data)
-    ours = decode_process._child
-    pid = os.fork()
-    if pid == 0:  # pragma: no cover - the child reports with its exit status
-        is_equal = bool((read_image(data).pixels == RAMP).all())
-        decode_process.stop()
-        os._exit(0 if is_equal else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    np.testing.assert_array_equal(read_image(data).pixels, RAMP)
-    assert decode_process._child is ours
-
-
-def _frames(name: str) -> tuple[str, list[bytes]]:
-    syntax, frame = LOSSLESS[name]
-    return syntax, [frame]
-
-
-def test_threads_share_one_decoder_without_mixing_their_frames() -> None:
-    pixels = [np.roll(RAMP, shift) for shift in range(24)]
-    files = [encapsulated(each, RLE, [encode_rle(each)]) for each in pixels]
-    with ThreadPoolExecutor(8) as threads:
-        images = list(threads.map(read_image, files))
-    for image, expected in zip(images, pixels, strict=True):
-        np.testing.assert_array_equal(image.pixels, expected)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS holds on Linux only")
-def test_the_decoder_process_is_confined() -> None:
-    resource = pytest.importorskip("resource")
-    decode_process.start()
-    assert decode_process._child is not None
-    pid = decode_process._child.process.pid
-    assert resource.prlimit(pid, resource.RLIMIT_AS)[0] < 2 << 30
-    assert resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == 0
-    assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0
 
 
 def _claiming(frame: bytes, marker: bytes, rows: int, columns: int) -> bytes:
@@ -273,18 +197,3 @@ def test_another_number_of_frames_than_declared_is_a_mismatch(declared: int) -> 
     encoded = [encode_jpeg_ls(frame) for frame in frames]
     with pytest.raises(GeometryMismatch):
         read_image(encapsulated(frames, JPEG + "80", encoded, NumberOfFrames=declared))
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_the_decoder_process_sees_no_settings_and_ends_with_its_parent(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("SPINE_API_KEY", "a secret")
-    decode_process.stop()
-    decode_process.start()
-    assert decode_process._child is not None
-    process = decode_process._child.process
-    assert b"SPINE" not in Path(f"/proc/{process.pid}/environ").read_bytes()
-    decode_process._child.connection.close()
-    assert process.wait(timeout=10) == 0
-    decode_process.stop()
