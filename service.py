@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,12 +18,14 @@ from model.errors import ModelError
 from preprocessing import ImageError
 from serving.contract import Prediction, PredictRequest, Upload
 from serving.disconnect import until_disconnect
+from serving.drain import drain
 from serving.errors import InternalFault, ModelUnavailable, RequestError
 from serving.image import serving_image
 from serving.middleware import REQUEST_ID
-from serving.pipeline import ModelInput, score_file
+from serving.pipeline import Decoders, ModelInput, score_file
 from serving.problems import problem_response
 from serving.settings import SettingsError, settings
+from serving.supervisor import send_no_usage_reports
 from serving.telemetry import log, log_fault, metrics
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ try:
 except SettingsError as error:
     sys.exit(f"service: {error}")
 
+send_no_usage_reports()
 STORED = BentoModel(SETTINGS.model)
 # Small matrices: a second BLAS thread costs more than it gives. BentoML sets it before numpy loads.
 ENVS = [{"name": "OPENBLAS_NUM_THREADS", "value": os.environ.get("OPENBLAS_NUM_THREADS", "1")}]
@@ -83,10 +85,15 @@ class SpineService(bentoml.Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Wrap BentoML's application; `add_asgi_middleware` would stay inside its metrics."""
-        from serving.middleware import Envelope, known_methods
+        from serving import connection
+        from serving.gate import Gate
+        from serving.middleware import Envelope, known_paths
 
+        connection.install()
+        # uvicorn believes X-Forwarded-For of loopback by default, and BentoML logs the address.
+        os.environ["FORWARDED_ALLOW_IPS"] = ",".join(SETTINGS.trusted_proxies)
         app = super().to_asgi(is_main)
-        return Envelope(app, known_methods(app))
+        return Envelope(Gate(app, SETTINGS), known_paths(app, SETTINGS), SETTINGS)
 
     @property
     def openapi_spec(self) -> OpenAPI:
@@ -102,11 +109,7 @@ class SpineService(bentoml.Service[Any]):
     image=serving_image(),
     envs=ENVS,
     workers=SETTINGS.workers,
-    # BentoML divides max_concurrency among the workers, and counts before the body is read.
-    traffic={
-        "timeout": SETTINGS.deadline_s,
-        "max_concurrency": SETTINGS.concurrency * SETTINGS.workers,
-    },
+    traffic={"timeout": SETTINGS.deadline_s},
     # A Content-Type is the client's text, and this is a log.
     logging={"access": {"request_content_type": False}},
 )
@@ -120,14 +123,16 @@ class SpineAnomaly:
 
     @bentoml.on_deployment
     @staticmethod
-    def check_model() -> None:
-        """Stop `bentoml serve` before it listens when the model's files are damaged."""
+    def before_serving() -> None:
+        """Stop `bentoml serve` before it listens when the model is damaged; harden it if not."""
         from model.spec import load_spec
+        from serving import supervisor
 
         try:
             load_spec(Path(STORED.resolve().path))
         except ModelError as error:
             sys.exit(f"service: {error}")
+        supervisor.harden(SETTINGS)
 
     def __init__(self) -> None:
         from preprocessing import decode_process
@@ -141,7 +146,8 @@ class SpineAnomaly:
             log.critical("compressed slices get 503: %s", error)
         log.info("settings: %s", SETTINGS)
         self.tag = str(self.stored.tag)
-        self.decoders = ThreadPoolExecutor(SETTINGS.decode_threads, thread_name_prefix="decode")
+        # Two pools: what computes or hangs in a decoder process holds up no uncompressed slice.
+        self.decoders = Decoders(SETTINGS.decode_threads)
         runner = AutoencoderRunner()
         self.model = runner.model
         score = runner.score  # BentoML builds this method anew at each access
@@ -153,14 +159,14 @@ class SpineAnomaly:
         )
 
     async def __is_ready__(self) -> bool:
-        """True once the golden output was reproduced in this process; for /readyz."""
-        return self.model is not None
+        """True from the golden output in this process until it drains; for /readyz."""
+        return self.model is not None and not drain().has_begun
 
     @bentoml.on_shutdown
     async def close(self) -> None:
         """Finish what is queued."""
         await self.batcher.close()
-        self.decoders.shutdown(wait=False, cancel_futures=True)
+        self.decoders.close()
 
     @bentoml.api(route="/predict", input_spec=PredictRequest, output_spec=Prediction)
     async def predict(

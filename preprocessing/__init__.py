@@ -2,6 +2,7 @@
 
 from preprocessing.dicom import Slice, SliceFacts, read_frames, read_image
 from preprocessing.errors import ImageError
+from preprocessing.header import is_compressed
 from preprocessing.transforms import InputSpec, to_input
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "InputSpec",
     "Slice",
     "SliceFacts",
+    "is_compressed",
     "read_frames",
     "read_image",
     "to_input",

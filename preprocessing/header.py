@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from preprocessing import tags
 from preprocessing.encapsulation import UNDEFINED, cut_short
-from preprocessing.errors import DamagedImage, LimitExceeded
-from preprocessing.limits import PREAMBLE_BYTES, PREFIX, Limits, has_prefix, not_dicom
+from preprocessing.errors import DamagedImage, ImageError, LimitExceeded
+from preprocessing.limits import DEFAULT, PREAMBLE_BYTES, PREFIX, Limits, has_prefix, not_dicom
 from preprocessing.transfer_syntaxes import (
+    COMPRESSED,
     DEFLATED,
     EXPLICIT_BIG,
     IMPLICIT,
@@ -65,6 +66,20 @@ def read_header(data: bytes, limits: Limits) -> Header:
     values = walk_dataset(walk)
     media_class = text(meta, tags.MEDIA_STORAGE_SOP_CLASS_UID)
     return Header(data, values, transfer_syntax, media_class, big_endian, walk.pixels)
+
+
+def is_compressed(data: bytes) -> bool:
+    """Tell whether the file meta information names a transfer syntax that a decoder must read.
+
+    A cheap look at bytes that nobody has checked yet: what cannot be understood counts as not
+    compressed, and `read_header` says why.
+    """
+    start = PREAMBLE_BYTES + len(PREFIX) if has_prefix(data) else 0
+    try:
+        meta, _ = _file_meta(data, start, DEFAULT)
+    except ImageError:
+        return False
+    return text(meta, tags.TRANSFER_SYNTAX_UID) in COMPRESSED
 
 
 def _begins_like_dicom(data: bytes) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,35 +11,30 @@ from typing import TYPE_CHECKING, Annotated
 import bentoml
 from bentoml.validators import ContentType
 from pydantic import BaseModel, Field
-from python_multipart.multipart import parse_options_header
 
 from serving.errors import (
+    BadAlarmRate,
     BadThreshold,
-    BodyTooLarge,
-    ClientGone,
     MissingFile,
     NotAnUpload,
     RepeatedFile,
     RequestError,
     UnexpectedFile,
-    UnsupportedMediaType,
 )
+from serving.gate import FORM, RECEIVED, Received
 from serving.multipart import Part, parse_multipart
-from serving.settings import settings
 
 if TYPE_CHECKING:
+    from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
-FORM = "multipart/form-data"
-# A generic type says nothing; what the bytes are is read from the bytes in any case.
-RAW = ("application/dicom", "application/octet-stream")
 THRESHOLD_DESCRIPTION = (
     "is_anomaly is reconstruction_mse > threshold; without it the model's own threshold decides"
 )
 # One way only to match any text: `\d+\.?\d*` would try each split of a long run of digits.
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 # A double's shortest form has 24 characters at most.
-_MAX_THRESHOLD_LENGTH = 64
+_MAX_NUMBER_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ class PredictRequest(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's S
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: object) -> PredictRequest:
-        """Receive and parse a request; BentoML calls this in place of its own parser.
+        """Parse a request whose body serving/gate.py received, in place of BentoML's parser.
 
         BentoML's parser writes a temporary file named by the client, fetches URLs and knows no
         limit of size. Whatever is raised here it would log with a traceback and answer in its own
@@ -89,67 +83,44 @@ class PredictRequest(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's S
         """
         upload: Upload | RequestError
         try:
-            upload = await receive_upload(request, settings().max_upload_bytes)
+            # Popped: the body can be freed when the file is taken out of it.
+            upload = read_upload(request.scope.pop(RECEIVED), request.query_params)
         except RequestError as error:
             upload = error
         received: PredictRequest = cls.model_construct(file=upload, threshold=None)
         return received
 
 
-async def receive_upload(request: Request, max_bytes: int) -> Upload:
-    """Read a request's body into memory and take the file and the threshold from it.
+def read_upload(received: Received, query: QueryParams) -> Upload:
+    """Take the file and the threshold from a request.
+
+    Args:
+        received: its body.
+        query: its query parameters.
 
     Raises:
         RequestError: the request is not as the contract says.
     """
-    content_type, options = parse_options_header(request.headers.get("content-type", ""))
-    media_type = content_type.decode("latin-1").lower()
-    if media_type != FORM and media_type not in RAW:
-        raise UnsupportedMediaType(
-            "send multipart/form-data with the DICOM file in the field 'file', or the file itself"
-            " as application/dicom"
-        )
-    body = await receive_body(request, max_bytes)
-    received_at = time.perf_counter()
-    texts = request.query_params.getlist("threshold")
-    if media_type == FORM:
-        parts = parse_multipart(body, options.get(b"boundary", b""))
+    texts, rates = query.getlist("threshold"), query.getlist("alarm_rate")
+    if received.media_type == FORM:
+        parts = parse_multipart(received.body, received.boundary)
         data = bytes(take_file(parts))
-        # One more than is accepted: what is longer stays too long, and no long text is decoded.
-        texts += [
-            bytes(part.content[: _MAX_THRESHOLD_LENGTH + 1]).decode("utf-8", "replace")
-            for part in parts
-            if part.name == "threshold"
-        ]
+        texts += _texts(parts, "threshold")
+        rates += _texts(parts, "alarm_rate")
     else:
-        data = bytes(body)
-    return Upload(data, parse_threshold(texts), received_at)
+        data = bytes(received.body)
+    check_alarm_rate(rates)
+    return Upload(data, parse_threshold(texts), received.received_at)
 
 
-async def receive_body(request: Request, max_bytes: int) -> bytearray:
-    """Collect the body; stop at the limit, whatever length was announced.
-
-    Raises:
-        BodyTooLarge: more bytes than the limit were announced or came.
-        ClientGone: the client closed the connection before the end.
-    """
-    too_large = BodyTooLarge(
-        f"the body may have {max_bytes / 1e6:g} MB; send one slice or fewer frames"
-    )
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced[:20]) > max_bytes:
-        raise too_large
-    body = bytearray()
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone("the connection closed before the body was complete")
-        body += message.get("body", b"")
-        if len(body) > max_bytes:
-            raise too_large
-        more = message.get("more_body", False)
-    return body
+def _texts(parts: list[Part], name: str) -> list[str]:
+    """The values of a field that holds text."""
+    # One more than is accepted: what is longer stays too long, and no long text is decoded.
+    return [
+        bytes(part.content[: _MAX_NUMBER_LENGTH + 1]).decode("utf-8", "replace")
+        for part in parts
+        if part.name == name
+    ]
 
 
 def take_file(parts: list[Part]) -> memoryview:
@@ -182,22 +153,32 @@ def parse_threshold(texts: list[str]) -> float | None:
     Raises:
         BadThreshold: not a finite number of 0 or more, or two that differ.
     """
-    values = {_number(text) for text in texts} - {None}
+    return _one_number(texts, "threshold", BadThreshold)
+
+
+def check_alarm_rate(texts: list[str]) -> None:
+    """Refuse an alarm rate: no model holds one yet, and ignoring it would be a wrong answer.
+
+    Raises:
+        BadAlarmRate: one was sent.
+    """
+    if _one_number(texts, "alarm_rate", BadAlarmRate) is not None:
+        raise BadAlarmRate("this model has no calibrated alarm rate; send a threshold instead")
+
+
+def _one_number(texts: list[str], name: str, error: type[RequestError]) -> float | None:
+    """Read one number of 0 or more; float() alone takes '1_0', 'nan' and other scripts' digits."""
+    values = set()
+    for text in texts:
+        if len(text) > _MAX_NUMBER_LENGTH:
+            raise error(f"{name} may have {_MAX_NUMBER_LENGTH} characters; shorten it")
+        text = text.strip()
+        if text == "null":
+            continue
+        value = float(text) if _DECIMAL.fullmatch(text) else math.nan
+        if not (math.isfinite(value) and value >= 0):
+            raise error(f"{name} must be a finite decimal number of 0 or more, such as 0.02")
+        values.add(value + 0.0)  # no negative zero in an answer
     if len(values) > 1:
-        raise BadThreshold("the threshold came twice with different values; send it once")
+        raise error(f"{name} came twice with different values; send it once")
     return values.pop() if values else None
-
-
-def _number(text: str) -> float | None:
-    """Read one threshold; float() alone also takes '1_0', 'nan' and other scripts' digits."""
-    if len(text) > _MAX_THRESHOLD_LENGTH:
-        raise BadThreshold(f"the threshold may have {_MAX_THRESHOLD_LENGTH} characters; shorten it")
-    text = text.strip()
-    if text == "null":
-        return None
-    if not _DECIMAL.fullmatch(text):
-        raise BadThreshold("the threshold must be a decimal number of 0 or more, such as 0.02")
-    value = float(text)
-    if value < 0 or not math.isfinite(value):
-        raise BadThreshold("the threshold must be a finite number of 0 or more, such as 0.02")
-    return value + 0.0  # no negative zero in an answer

@@ -7,12 +7,19 @@ RequestError                     status  code
 ├── NotAnUpload                  400     file_not_uploaded
 ├── BrokenMultipart              400     multipart_broken
 ├── BadThreshold                 400     threshold_invalid
+├── BadAlarmRate                 400     alarm_rate_invalid
+├── Unauthorized                 401     unauthorized
+├── RequestTooSlow               408     request_too_slow
 ├── BodyTooLarge                 413     body_too_large
+├── TargetTooLong                414     target_too_long
 ├── UnsupportedMediaType         415     unsupported_media_type
 ├── Overloaded                   429     overloaded
+├── RateLimited                  429     rate_limited
+├── HeadersTooLarge              431     headers_too_large
 ├── ClientGone                   499     client_gone
 ├── InternalFault                500     internal_error
 ├── ModelUnavailable             503     model_unavailable
+├── TooManyConnections           503     too_many_connections
 └── DeadlineExceeded             504     deadline_exceeded
 
 The shape is that of preprocessing.ImageError, so that one function answers both. Codes are part of
@@ -82,6 +89,29 @@ class BadThreshold(RequestError):
     title = "The threshold is not valid"
 
 
+class BadAlarmRate(RequestError):
+    """The alarm rate is not one number, or the model has no calibration to hold it."""
+
+    code = "alarm_rate_invalid"
+    title = "The alarm rate is not valid"
+
+
+class Unauthorized(RequestError):
+    """SPINE_API_KEY is set, and the request has none of its keys."""
+
+    code = "unauthorized"
+    status = 401
+    title = "A valid API key is missing"
+
+
+class RequestTooSlow(RequestError):
+    """The head or the body of the request came too slowly."""
+
+    code = "request_too_slow"
+    status = 408
+    title = "The request came too slowly"
+
+
 class BodyTooLarge(RequestError):
     """The body exceeds SPINE_MAX_UPLOAD_MB."""
 
@@ -90,8 +120,16 @@ class BodyTooLarge(RequestError):
     title = "The body is too large"
 
 
+class TargetTooLong(RequestError):
+    """The path and query of the request are too long."""
+
+    code = "target_too_long"
+    status = 414
+    title = "The request's target is too long"
+
+
 class UnsupportedMediaType(RequestError):
-    """The Content-Type is neither multipart nor DICOM."""
+    """The Content-Type is neither multipart nor DICOM, or the body is encoded on top of it."""
 
     code = "unsupported_media_type"
     status = 415
@@ -99,11 +137,36 @@ class UnsupportedMediaType(RequestError):
 
 
 class Overloaded(RequestError):
-    """Too many slices wait for the model."""
+    """Too many requests are being answered, or too many slices wait for the model."""
 
     code = "overloaded"
     status = 429
     title = "Too many requests are waiting"
+
+
+class RateLimited(RequestError):
+    """This client sends more requests than SPINE_RATE_PER_S.
+
+    Args:
+        detail: see `RequestError`.
+        retry_after_s: when its next request will be answered.
+    """
+
+    code = "rate_limited"
+    status = 429
+    title = "Too many requests of this client"
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class HeadersTooLarge(RequestError):
+    """The request has too many or too long header fields."""
+
+    code = "headers_too_large"
+    status = 431
+    title = "The request's headers are too large"
 
 
 class ClientGone(RequestError):
@@ -128,6 +191,14 @@ class ModelUnavailable(RequestError):
     code = "model_unavailable"
     status = 503
     title = "The model cannot answer"
+
+
+class TooManyConnections(RequestError):
+    """More connections are open than SPINE_CONNECTIONS."""
+
+    code = "too_many_connections"
+    status = 503
+    title = "Too many connections are open"
 
 
 class DeadlineExceeded(RequestError):

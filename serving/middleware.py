@@ -5,74 +5,102 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from serving.problems import MEDIA_TYPE, Problem, framework_problem
-from serving.telemetry import log_fault
+from serving.access import KeyRing, RateLimit
+from serving.drain import drain
+from serving.errors import RequestError
+from serving.problems import FIXED_HEADERS, MEDIA_TYPE, Problem, framework_problem
+from serving.settings import Access, Settings
+from serving.telemetry import count_refusal, log_fault
+from serving.worker import prepare
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID = "spine.request_id"
-# A client may name its request; anything longer or stranger is replaced, not echoed.
-_SAFE_ID = re.compile(rb"[0-9A-Za-z_-]{1,64}")
-_PICKLE = b"application/vnd.bentoml+pickle"
-# Server says which software to attack; the others are set here.
-_REPLACED = {b"server", b"x-request-id", b"cache-control"}
-_ADDED = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    # BentoML's page loads Google Tag Manager; a browser inside a hospital must not.
-    (
-        b"content-security-policy",
-        b"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline';"
-        b" frame-ancestors 'none'",
-    ),
-]
+# A client may name its request as programs do, by a UUID or another hexadecimal number; what may be
+# words, and so a name, is replaced: the identifier is logged.
+_SAFE_ID = re.compile(rb"[0-9A-Fa-f-]{1,64}")
+# Server and x-bentoml-* say which software to attack; the others are set here.
+_REPLACED = {b"server", b"x-request-id", b"cache-control", b"x-bentoml-request-id"}
+_HEALTH = {"/livez", "/readyz", "/healthz"}
+
+
+@dataclass(frozen=True)
+class KnownPath:
+    """One path that exists.
+
+    Args:
+        methods: that it takes.
+        access: who may use it: everybody, who has a key.
+    """
+
+    methods: frozenset[str]
+    access: Literal["open", "key"]
 
 
 class Envelope:
-    """Answer unknown paths, name each request, and turn every error into a problem document.
+    """Answer unknown paths, ask for a key, name each request, turn every error into a problem.
 
     An unknown path never reaches BentoML, whose metrics would keep about 20 series for each.
 
     Args:
-        app: BentoML's application.
-        methods: of each path that exists.
+        app: what answers; an error of ours that it raises becomes the answer.
+        paths: that exist.
+        settings: with keys and rates.
     """
 
-    def __init__(self, app: ASGIApp, methods: Mapping[str, frozenset[str]]) -> None:
+    def __init__(self, app: ASGIApp, paths: Mapping[str, KnownPath], settings: Settings) -> None:
         self.app = app
-        self.methods = methods
+        self._paths = paths
+        self._settings = settings
+        self._keys = KeyRing(settings.api_key)
+        self._rate = RateLimit(settings.rate_per_s, settings.rate_burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI says."""
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
+            prepare(self._settings)
             await self.app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":  # our server offers none; another one may
+            await send({"type": "websocket.close", "code": 1008})
             return
         request_id = _request_id(scope)
         scope[REQUEST_ID] = request_id
         answer = _Answer(send, request_id)
-        methods = self.methods.get(scope["path"])
-        if methods is None:
-            await answer.refuse(framework_problem(404))
-        elif scope["method"] not in methods:
-            await answer.refuse(framework_problem(405), allow=", ".join(sorted(methods)))
-        elif _has_pickle(scope):
-            # BentoML refuses it as well, with a traceback in the log, and in lower case only.
-            await answer.refuse(framework_problem(415))
-        else:
-            try:
+        path = self._paths.get(scope["path"])
+        try:
+            if path is None:
+                await answer.refuse(framework_problem(404))
+            elif scope["method"] not in path.methods:
+                await answer.refuse(framework_problem(405), allow=", ".join(sorted(path.methods)))
+            else:
+                self._admit(scope, path)
                 await self.app(scope, receive, answer.send)
-            except Exception as error:
-                log_fault(error, request_id)
-                if not answer.started:
-                    await answer.refuse(framework_problem(500))
+        except RequestError as error:
+            await answer.refuse(Problem.of(error))
+        except Exception as error:
+            log_fault(error, request_id)
+            if not answer.started:
+                await answer.send_problem(framework_problem(500))
+
+    def _admit(self, scope: Scope, path: KnownPath) -> None:
+        """Let a client pass that may ask.
+
+        Raises:
+            Unauthorized, RateLimited: see their names.
+        """
+        if path.access == "open":
+            return
+        key = self._keys.check(scope["headers"])
+        client = scope.get("client")
+        self._rate.take(key or (client[0] if client else ""))
 
 
 class _Answer:
@@ -91,7 +119,7 @@ class _Answer:
             is_problem = headers.get(b"content-type", b"").startswith(MEDIA_TYPE.encode())
             if message["status"] >= 400 and not is_problem:
                 self._replaces_body = True
-                await self.refuse(framework_problem(message["status"]))
+                await self.send_problem(framework_problem(message["status"]))
                 return
             self.started = True
             await self._send({**message, "headers": self._headers(message.get("headers", ()))})
@@ -99,10 +127,17 @@ class _Answer:
             await self._send(message)
 
     async def refuse(self, problem: Problem, **headers: str) -> None:
+        """Answer, without BentoML, that there is no answer."""
+        count_refusal(problem, self._request_id)
+        await self.send_problem(problem, **headers)
+
+    async def send_problem(self, problem: Problem, **headers: str) -> None:
         """Answer with a problem document."""
         self.started = True
         body = problem.body(self._request_id)
         named = {**problem.headers(), "content-length": str(len(body)), **headers}
+        if problem.status == HTTPStatus.REQUEST_TIMEOUT:
+            named["connection"] = "close"  # nobody waits for the rest of this body
         encoded = [(name.encode(), value.encode()) for name, value in named.items()]
         await self._send(
             {
@@ -116,7 +151,9 @@ class _Answer:
     def _headers(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Headers with ours in place of the framework's."""
         kept = [(name, value) for name, value in headers if name.lower() not in _REPLACED]
-        return [*kept, (b"x-request-id", self._request_id.encode()), *_ADDED]
+        if drain().has_begun:
+            kept.append((b"connection", b"close"))
+        return [*kept, (b"x-request-id", self._request_id.encode()), *FIXED_HEADERS]
 
 
 def _request_id(scope: Scope) -> str:
@@ -127,16 +164,8 @@ def _request_id(scope: Scope) -> str:
     return uuid.uuid4().hex
 
 
-def _has_pickle(scope: Scope) -> bool:
-    """Whether the body claims to be a pickle."""
-    return any(
-        name == b"content-type" and value.lower().lstrip().startswith(_PICKLE)
-        for name, value in scope["headers"]
-    )
-
-
-def known_methods(app: Starlette) -> dict[str, frozenset[str]]:
-    """List each path of an application with its methods, the files of its mounts included."""
+def known_paths(app: Starlette, settings: Settings) -> dict[str, KnownPath]:
+    """List each path of an application, the files of its mounts included."""
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
@@ -149,4 +178,17 @@ def known_methods(app: Starlette) -> dict[str, frozenset[str]]:
             for file in folder.rglob("*"):
                 path = f"{route.path}/{file.relative_to(folder).as_posix()}"
                 methods[path] = frozenset({"GET", "HEAD"})
-    return methods
+    paths = {}
+    for path, allowed in methods.items():
+        access = _access(path, settings)
+        if access != "closed":
+            paths[path] = KnownPath(allowed, access)
+    return paths
+
+
+def _access(path: str, settings: Settings) -> Access:
+    if path in _HEALTH:
+        return "open"
+    if path == "/metrics":
+        return settings.metrics
+    return "key" if path == "/predict" else settings.docs

@@ -7,15 +7,15 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing import InputSpec, Slice, read_frames, to_input
-from preprocessing.decode_process import DecoderUnavailable
+from preprocessing import InputSpec, Slice, is_compressed, read_frames, to_input
+from preprocessing.decode_process import MOST_PROCESSES, DecoderUnavailable
 from preprocessing.limits import DEFAULT, Limits
 from serving.batching import Batcher, BatcherClosed, QueueFull
 from serving.errors import DeadlineExceeded, ModelUnavailable, Overloaded
@@ -49,11 +49,32 @@ class Score:
     frames: int
 
 
+class Decoders:
+    """The threads that read files: some for uncompressed pixels, some that wait for a decoder.
+
+    Args:
+        threads: of the first kind.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._native = ThreadPoolExecutor(threads, thread_name_prefix="read")
+        self._compressed = ThreadPoolExecutor(MOST_PROCESSES, thread_name_prefix="decode")
+
+    def for_file(self, data: bytes) -> Executor:
+        """The threads that this file belongs to."""
+        return self._compressed if is_compressed(data) else self._native
+
+    def close(self) -> None:
+        """Start nothing more."""
+        for threads in (self._native, self._compressed):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
 async def score_file(
     data: bytes,
     spec: InputSpec,
     batcher: Batcher[ModelInput, float],
-    decoders: Executor,
+    decoders: Decoders,
     settings: Settings,
 ) -> Score:
     """Decode a file off the event loop, score each frame, keep the highest score.
@@ -65,7 +86,8 @@ async def score_file(
         ImageError: the file is not a usable image.
         RequestError: too much is waiting, the deadline passed, or the process is about to stop.
     """
-    slices = read_frames(data, file_limits(settings.max_upload_bytes))
+    slices = read_frames(data, file_limits(settings))
+    threads = decoders.for_file(data)
     best = Score(-math.inf, frame=0, frames=0)
     stop = threading.Event()
     prepare = partial(
@@ -79,7 +101,7 @@ async def score_file(
     try:
         while True:
             started = time.perf_counter()
-            batch = await _decode(prepare, decoders)
+            batch = await _decode(prepare, threads)
             decoded = time.perf_counter()
             for frame, mse in zip(batch, await score_frames(batch, batcher), strict=True):
                 if mse > best.reconstruction_mse:
@@ -94,24 +116,27 @@ async def score_file(
         stop.set()
 
 
-async def _decode(prepare: Callable[[], list[Frame]], decoders: Executor) -> list[Frame]:
+async def _decode(prepare: Callable[[], list[Frame]], threads: Executor) -> list[Frame]:
     """Prepare frames in a decoder thread.
 
     Raises:
         RequestError: see `score_file`.
     """
     try:
-        return await asyncio.get_running_loop().run_in_executor(decoders, prepare)
+        return await asyncio.get_running_loop().run_in_executor(threads, prepare)
     except DecoderUnavailable as error:
         raise ModelUnavailable("the decoder process does not start; try again") from error
 
 
-def file_limits(max_bytes: int) -> Limits:
-    """Let a file be as large as a body; its other sizes grow with it, in the default's ratio."""
+def file_limits(settings: Settings) -> Limits:
+    """What one file may cost; its sizes grow with the upload's, in the default's ratio."""
+    max_bytes = settings.max_upload_bytes
     return Limits(
         max_bytes=max_bytes,
         max_inflated_bytes=max(DEFAULT.max_inflated_bytes, 2 * max_bytes),
         max_header_bytes=max(DEFAULT.max_header_bytes, max_bytes // 2),
+        max_pixels=settings.max_pixels,
+        max_frames=settings.max_frames,
     )
 
 

@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/problem+json"
 # When a busy or starting server is worth another try.
 RETRY_AFTER_S = {429: 1, 503: 2}
+# On every answer, whatever its status and path.
+FIXED_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    # BentoML's page loads Google Tag Manager; a browser inside a hospital must not.
+    (
+        b"content-security-policy",
+        b"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline';"
+        b" frame-ancestors 'none'",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -27,17 +38,20 @@ class Problem:
         code: stable, for programs.
         title: the same words for each problem of this code.
         detail: what was expected, what was found and what to do.
+        retry_after_s: when another try makes sense, in whole seconds.
     """
 
     status: int
     code: str
     title: str
     detail: str
+    retry_after_s: int | None = None
 
     @classmethod
     def of(cls, error: ImageError | RequestError) -> Problem:
         """What a client learns of one of our errors."""
-        return cls(error.status, error.code, error.title, error.detail)
+        retry_after_s = getattr(error, "retry_after_s", RETRY_AFTER_S.get(error.status))
+        return cls(error.status, error.code, error.title, error.detail, retry_after_s)
 
     def body(self, request_id: str) -> bytes:
         """The JSON object; `error` is what BentoML's own clients and users read."""
@@ -54,10 +68,12 @@ class Problem:
         return json.dumps(fields).encode()
 
     def headers(self) -> dict[str, str]:
-        """Content-Type and, where another try makes sense, Retry-After."""
+        """Content-Type and what belongs to the status: when to try again, how to authenticate."""
         headers = {"content-type": MEDIA_TYPE}
-        if self.status in RETRY_AFTER_S:
-            headers["retry-after"] = str(RETRY_AFTER_S[self.status])
+        if self.retry_after_s is not None:
+            headers["retry-after"] = str(self.retry_after_s)
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            headers["www-authenticate"] = 'Bearer realm="spine-anomaly"'
         return headers
 
 
@@ -84,7 +100,7 @@ def framework_problem(status: int) -> Problem:
         title = HTTPStatus(status).phrase
     except ValueError:
         title = "Error"
-    return Problem(status, code, title, detail)
+    return Problem(status, code, title, detail, RETRY_AFTER_S.get(status))
 
 
 def problem_response(error: ImageError | RequestError, request_id: str) -> Response:

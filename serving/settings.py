@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Literal, cast
 
 Runtime = Literal["onnx", "torch"]
+Access = Literal["open", "key", "closed"]
 
 
 class SettingsError(ValueError):
@@ -23,45 +25,99 @@ class Settings:
         model: the model's tag in the BentoML store, name or name:version.
         runtime: onnx (0.6 ms a slice, no torch) or torch (the reference, and the GPU).
         max_upload_mb: a body above this is refused; 576 x 576 16-bit slices are 0.7 MB.
+        max_pixels: of one frame; the largest MR matrices are 1024 x 1024.
+        max_frames: of one object; the largest enhanced MR series hold about a thousand.
         max_batch: a CPU gains nothing beyond 8, and the first of a batch waits for its last.
         queue: slices that may wait for the model; above this the answer is 429.
-        concurrency: requests that one worker reads and answers at a time; above this the answer
-            is 429, before the body is read.
+        concurrency: requests that one worker answers at a time; above this the answer is 429.
+        bodies_mb: bodies that one worker holds at a time, received or on their way; above this
+            the answer is 429. Three of the largest, or 250 ordinary slices.
+        connections: that one worker holds open; above this the answer is 503. A slow client costs
+            a few kB, so this is far above `concurrency`.
         decode_threads: decoders release the GIL only in part; more than the cores is waste.
-        deadline_s: a request is answered with 504 after this; BentoML keeps 18 kB a request for
-            as long.
+        head_timeout_s: for a request's head; a slow network needs a fraction of it.
+        body_timeout_s: for a request's body, and a second more for each 64 kB of it.
+        deadline_s: a received request is answered with 504 after this; BentoML keeps 18 kB a
+            request for as long.
+        drain_s: between a SIGTERM, at which readiness fails, and the end of listening, so that
+            who balances the load sends the next requests elsewhere.
         workers: processes; each holds its own copy of the model.
+        api_key: several, separated by commas; without one everybody may ask.
+        docs: who may read the OpenAPI page: everybody, who has a key, nobody.
+        metrics: who may read /metrics: the same.
+        rate_per_s: requests a second of one key, or of one address where there are no keys; 0
+            does not count. Each worker counts for itself.
+        rate_burst: requests that one may send at once before the rate holds.
+        trusted_proxies: addresses or networks whose X-Forwarded-For and -Proto are believed.
     """
 
     model: str = "spine_autoencoder:latest"
     runtime: Runtime = "onnx"
     max_upload_mb: int = 32
+    max_pixels: int = 4096 * 4096
+    max_frames: int = 2048
     max_batch: int = 8
     queue: int = 256
     concurrency: int = 256
+    bodies_mb: int = 96
+    connections: int = 2048
     decode_threads: int = 2
+    head_timeout_s: int = 10
+    body_timeout_s: int = 15
     deadline_s: int = 10
+    drain_s: int = 2
     workers: int = 1
+    api_key: tuple[str, ...] = field(default=(), repr=False)
+    docs: Access = "key"
+    metrics: Access = "key"
+    rate_per_s: int = 0
+    rate_burst: int = 20
+    trusted_proxies: tuple[str, ...] = ()
 
     @property
     def max_upload_bytes(self) -> int:
         """The largest body that is read."""
         return self.max_upload_mb * 1_000_000
 
+    @property
+    def max_bodies_bytes(self) -> int:
+        """What all bodies may take, which is at least the largest one."""
+        return max(self.bodies_mb, self.max_upload_mb) * 1_000_000
+
     def __str__(self) -> str:
-        """The line that is printed at start."""
-        return " ".join(f"SPINE_{name.upper()}={value}" for name, value in asdict(self).items())
+        """The line that is printed at start; keys are counted, not shown."""
+        return " ".join(f"SPINE_{f.name.upper()}={self._shown(f.name)}" for f in fields(self))
+
+    def _shown(self, name: str) -> str:
+        value = getattr(self, name)
+        if name == "api_key":
+            return f"<{len(value)}>"
+        return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 # Lowest and highest value of each number; the highest catches a unit mix-up, not a strong machine.
 _RANGES = {
     "max_upload_mb": (1, 2048),
+    "max_pixels": (1, 1 << 28),
+    "max_frames": (1, 100_000),
     "max_batch": (1, 256),
     "queue": (1, 100_000),
     "concurrency": (1, 100_000),
+    "bodies_mb": (1, 65_536),
+    "connections": (1, 100_000),
     "decode_threads": (1, 64),
+    "head_timeout_s": (1, 3600),
+    "body_timeout_s": (1, 3600),
     "deadline_s": (1, 3600),
+    "drain_s": (0, 60),
     "workers": (1, 256),
+    "rate_per_s": (0, 100_000),
+    "rate_burst": (1, 100_000),
+}
+_CHOICES = {
+    "runtime": ("onnx", "torch"),
+    "docs": ("open", "key", "closed"),
+    "metrics": ("open", "key", "closed"),
 }
 
 
@@ -72,17 +128,20 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         SettingsError: a value is not of its kind or out of its range.
     """
 
-    def text(name: str, default: str) -> str:
-        return environ.get(f"SPINE_{name.upper()}") or default
+    def text(name: str) -> str:
+        return environ.get(f"SPINE_{name.upper()}") or str(getattr(Settings, name))
 
-    runtime = text("runtime", Settings.runtime)
-    if runtime not in ("onnx", "torch"):
-        raise SettingsError(f"SPINE_RUNTIME is {runtime!r}; use 'onnx' or 'torch'")
-    numbers = {
-        name: _whole_number(name, text(name, str(getattr(Settings, name))), *limits)
-        for name, limits in _RANGES.items()
-    }
-    return Settings(model=text("model", Settings.model), runtime=cast(Runtime, runtime), **numbers)
+    numbers = {name: _whole_number(name, text(name), *limits) for name, limits in _RANGES.items()}
+    chosen = {name: _choice(name, text(name), choices) for name, choices in _CHOICES.items()}
+    return Settings(
+        model=text("model"),
+        runtime=cast(Runtime, chosen["runtime"]),
+        docs=cast(Access, chosen["docs"]),
+        metrics=cast(Access, chosen["metrics"]),
+        api_key=_keys(environ.get("SPINE_API_KEY", "")),
+        trusted_proxies=_networks(environ.get("SPINE_TRUSTED_PROXIES", "")),
+        **numbers,
+    )
 
 
 def _whole_number(name: str, text: str, lowest: int, highest: int) -> int:
@@ -93,6 +152,42 @@ def _whole_number(name: str, text: str, lowest: int, highest: int) -> int:
     if not lowest <= int(text) <= highest:
         raise SettingsError(f"SPINE_{name.upper()} is {text}; {wanted}")
     return int(text)
+
+
+def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:
+    """Read one word of a few."""
+    if text not in choices:
+        wanted = ", ".join(map(repr, choices[:-1]))
+        raise SettingsError(f"SPINE_{name.upper()} is {text!r}; use {wanted} or {choices[-1]!r}")
+    return text
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part for part in map(str.strip, text.split(",")) if part)
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    """Read API keys, which no message ever shows."""
+    keys = _split(text)
+    if text.strip() and not keys:
+        raise SettingsError("SPINE_API_KEY holds no key; name one or several, or leave it unset")
+    if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
+        raise SettingsError("a key of SPINE_API_KEY holds a blank or is not printable ASCII")
+    return keys
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    """Read addresses and networks."""
+    networks = _split(text)
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise SettingsError(
+                f"SPINE_TRUSTED_PROXIES names {network!r}; use addresses or networks, such as"
+                " 10.0.0.0/8"
+            ) from error
+    return networks
 
 
 @cache

@@ -7,10 +7,12 @@ import traceback
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
+
+    from serving.problems import Problem
 
 # BentoML gives a handler to its own loggers and their children only.
 log = logging.getLogger("bentoml.spine")
@@ -24,6 +26,7 @@ class Metrics:
 
     batch_size: Histogram
     predictions: Counter
+    refusals: Counter
     stage_seconds: Histogram
 
 
@@ -47,6 +50,11 @@ def metrics() -> Metrics:
             "Answers to POST /predict: normal, anomaly, or the code of the error",
             ["outcome"],
         ),
+        refusals=Counter(
+            "spine_refusals",
+            "Requests that were answered before they reached the model, by the code of the error",
+            ["code"],
+        ),
         stage_seconds=Histogram(
             "spine_inference_seconds",
             "Time of a request by stage, waiting for a turn included",
@@ -56,19 +64,45 @@ def metrics() -> Metrics:
     )
 
 
+def count_refusal(problem: Problem, request_id: str) -> None:
+    """Count and log a request that was answered before BentoML saw it."""
+    metrics().refusals.labels(problem.code).inc()
+    log.info("request %s refused: %d %s", request_id, problem.status, problem.code)
+
+
 def log_fault(error: BaseException, request_id: str) -> None:
     """Log an unexpected exception: its type and where in our code it passed, in one line.
 
     Its text and traceback stay unsaid: libraries quote the values they stumble over, and in a DICOM
     file these can be a patient's.
     """
+    log.error("request %s failed: %s", request_id, _describe(error))
+
+
+def without_tracebacks() -> None:
+    """Let every log record of this process name an exception as `log_fault` does."""
+    plain = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = plain(*args, **kwargs)
+        error = record.exc_info[1] if record.exc_info else None
+        record.exc_info = record.exc_text = record.stack_info = None
+        if error is not None:
+            # The message may quote the exception as well.
+            record.msg, record.args = "%s: %s", (f"an error of {record.name}", _describe(error))
+        return record
+
+    logging.setLogRecordFactory(factory)
+
+
+def _describe(error: BaseException) -> str:
+    """An exception's type and where in our code it passed."""
     places = [
         f"{Path(frame.filename).relative_to(_ROOT)}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
         if _is_ours(Path(frame.filename))
     ]
-    where = " > ".join(places[-3:]) or "a library"
-    log.error("request %s failed: %s in %s", request_id, type(error).__name__, where)
+    return f"{type(error).__name__} in {' > '.join(places[-3:]) or 'a library'}"
 
 
 def _is_ours(path: Path) -> bool:

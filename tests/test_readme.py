@@ -77,9 +77,8 @@ def test_make_help_lists_every_target() -> None:
 
 def test_the_table_of_settings_has_each_variable_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `(SPINE_\w+)` \| `([^`]*)` \|", README, re.MULTILINE))
-    defaults = Settings()
     assert rows == {
-        f"SPINE_{field.name.upper()}": str(getattr(defaults, field.name))
+        f"SPINE_{field.name.upper()}": "" if field.default == () else str(field.default)
         for field in fields(Settings)
     }
 

@@ -19,7 +19,8 @@ async def app(model_store: Path) -> AsyncIterator[Any]:
     from service import SpineAnomaly
 
     app = SpineAnomaly.to_asgi()  # type: ignore[attr-defined]  # the decorator makes it a Service
-    async with app.app.router.lifespan_context(app.app):
+    starlette = app.app.app  # inside of the envelope and the gate
+    async with starlette.router.lifespan_context(starlette):
         yield app
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
+from tests.hostile.process_tree import all_ended, kill, tree
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN_S = 60.0
@@ -26,17 +27,25 @@ def free_port() -> int:
 
 
 @contextmanager
-def bentoml_serve(log: Path, **environ: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def bentoml_serve(
+    log: Path, prefix: Sequence[str] = (), **environ: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Serve SpineAnomaly on a free port, and stop it at the end.
+
+    Args:
+        log: where its output goes.
+        prefix: a command that executes the server's, such as `env -u NAME`; the process stays one.
+        environ: variables beside those of this process.
 
     Yields:
         (URL, process), ready.
     """
     port = free_port()
-    command = ["bentoml", "serve", "service:SpineAnomaly", "--port", str(port)]
+    command = ["bentoml", "serve", "service:SpineAnomaly", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--timeout-graceful-shutdown", "25"]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 (our own service)
-            [sys.executable, "-m", *command, "--timeout-graceful-shutdown", "25"],
+            [*prefix, sys.executable, "-m", *command],
             cwd=ROOT,
             env=os.environ | environ,
             stdout=output,
@@ -49,12 +58,14 @@ def bentoml_serve(log: Path, **environ: str) -> Iterator[tuple[str, subprocess.P
         yield url, process
     finally:
         # SIGTERM first: the workers have sessions of their own, and only their arbiter ends them.
+        pids = tree(process.pid)
         process.terminate()
         try:
             process.wait(timeout=30)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
+        kill(all_ended(pids, seconds=1))
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

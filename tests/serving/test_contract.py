@@ -1,8 +1,7 @@
 """POST /predict as the README describes it, against the real application."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -113,37 +112,6 @@ async def test_a_threshold_above_64_characters_is_refused_and_not_cut(
 
 async def test_a_threshold_of_64_characters_is_read() -> None:
     assert parse_threshold(["0." + "1" * 62]) == pytest.approx(1 / 9)
-
-
-async def test_requests_above_the_concurrency_are_refused_before_their_body_is_read(
-    client: httpx.AsyncClient,
-) -> None:
-    from service import SETTINGS
-
-    n_reading = 0
-    all_read, go_on = asyncio.Event(), asyncio.Event()
-
-    async def body() -> AsyncIterator[bytes]:
-        nonlocal n_reading
-        n_reading += 1
-        if n_reading == SETTINGS.concurrency:
-            all_read.set()
-        await go_on.wait()
-        yield b"not an image"
-
-    def request() -> Coroutine[Any, Any, httpx.Response]:
-        headers = {"content-type": "application/dicom"}
-        return client.post("/predict", content=body(), headers=headers)
-
-    inside = [asyncio.create_task(request()) for _ in range(SETTINGS.concurrency)]
-    await asyncio.wait_for(all_read.wait(), 5)
-    refused = await asyncio.wait_for(request(), 5)
-    go_on.set()
-    assert_problem(refused, 429, "overloaded")
-    assert refused.headers["retry-after"] == "1"
-    assert n_reading == SETTINGS.concurrency
-    assert {answer.status_code for answer in await asyncio.gather(*inside)} == {415}
-    assert_problem(await request(), 415, "not_dicom")
 
 
 async def test_a_worker_starts_where_the_decoder_process_does_not(

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.middleware import Envelope
+from serving.middleware import Envelope, KnownPath
+from serving.settings import Settings
 from serving.telemetry import log
 from tests.serving.problems import assert_problem
 
@@ -54,7 +55,12 @@ async def test_each_answer_has_a_request_id_and_no_server(client: httpx.AsyncCli
 
 
 async def test_a_clients_request_id_is_kept_when_it_is_harmless(client: httpx.AsyncClient) -> None:
-    for sent, kept in [("abc-1_2", True), ("a" * 65, False), ("Doe^John", False), ("a b", False)]:
+    for sent, kept in [
+        ("0f-4C", True),
+        ("a" * 65, False),
+        ("Doe^John", False),
+        ("John-Doe", False),
+    ]:
         answer = await client.get("/livez", headers={"x-request-id": sent})
         assert (answer.headers["x-request-id"] == sent) == kept
 
@@ -67,7 +73,8 @@ async def test_the_health_paths_and_the_metrics_answer(client: httpx.AsyncClient
 
 async def _call(app: Any) -> httpx.Response:
     """Call an application behind the envelope."""
-    transport = httpx.ASGITransport(Envelope(app, {"/": frozenset({"GET"})}))
+    paths = {"/": KnownPath(frozenset({"GET"}), "open")}
+    transport = httpx.ASGITransport(Envelope(app, paths, Settings()))
     async with httpx.AsyncClient(transport=transport, base_url="http://spine.test") as client:
         return await client.get("/")
 

@@ -17,9 +17,11 @@ from preprocessing.errors import LimitExceeded
 from preprocessing.limits import DEFAULT
 from serving.batching import Batcher
 from serving.errors import DeadlineExceeded
-from serving.pipeline import Frame, ModelInput, file_limits, prepare_frames, score_file
+from serving.pipeline import Decoders, Frame, ModelInput, file_limits, prepare_frames, score_file
 from serving.settings import Settings
 from tests.dicom_files import make_dicom, noise
+from tests.preprocessing.codestreams import RAMP, RLE, encode_rle
+from tests.preprocessing.dicom_files import encapsulated
 
 MANY = make_dicom(noise((200, 8, 8)))
 
@@ -55,8 +57,8 @@ def test_a_file_that_is_complete_at_the_deadline_is_answered(spec: InputSpec) ->
     assert len(prepare_frames(one, spec, 8, stop=threading.Event(), deadline=0.0)) == 1
 
 
-class RememberingDecoders(ThreadPoolExecutor):
-    """Decoder threads that remember what they were given last."""
+class RememberingThreads(ThreadPoolExecutor):
+    """Threads that remember what they were given last."""
 
     given: Callable[[], list[Frame]]
 
@@ -65,26 +67,34 @@ class RememberingDecoders(ThreadPoolExecutor):
         return super().submit(prepare, *args, **kwargs)
 
 
+class OnePool(Decoders):
+    """Decoders whose threads are all of one pool."""
+
+    def __init__(self, threads: ThreadPoolExecutor) -> None:
+        self._native = self._compressed = threads
+
+
 async def test_a_cancelled_request_tells_the_decoder_thread_to_stop(spec: InputSpec) -> None:
     batcher: Batcher[ModelInput, float] = Batcher(lambda slices: [0.0] * len(slices))
-    with RememberingDecoders(1) as decoders:
+    with RememberingThreads(1) as threads:
         gate = threading.Event()
-        decoders.submit(gate.wait)  # the only thread is busy
-        work = asyncio.create_task(score_file(MANY, spec, batcher, decoders, Settings()))
+        threads.submit(gate.wait)  # the only thread is busy
+        work = asyncio.create_task(score_file(MANY, spec, batcher, OnePool(threads), Settings()))
         await asyncio.sleep(0)
         work.cancel()
         await asyncio.wait([work])
         gate.set()
         # Cancelled before its turn; a thread that was in it would stop after its frame.
-        assert len(decoders.given()) == 1
+        assert len(threads.given()) == 1
     await batcher.close()
 
 
 def test_the_limits_of_a_file_grow_with_the_upload_and_never_shrink_below_the_default() -> None:
-    large = file_limits(100_000_000)
+    large = file_limits(Settings(max_upload_mb=100, max_pixels=123, max_frames=4))
     assert (large.max_bytes, large.max_inflated_bytes) == (100_000_000, 200_000_000)
     assert large.max_header_bytes == 50_000_000
-    small = file_limits(1_000_000)
+    assert (large.max_pixels, large.max_frames) == (123, 4)
+    small = file_limits(Settings(max_upload_mb=1))
     assert small.max_inflated_bytes == DEFAULT.max_inflated_bytes
     assert small.max_header_bytes == DEFAULT.max_header_bytes
 
@@ -95,9 +105,18 @@ async def test_a_file_above_the_readers_default_is_read_when_the_settings_allow_
     data = make_dicom(noise((17, 1024, 1024)))
     assert len(data) > DEFAULT.max_bytes
     batcher: Batcher[ModelInput, float] = Batcher(lambda slices: [0.0] * len(slices))
-    with ThreadPoolExecutor(1) as decoders:
-        large = Settings(max_upload_mb=64, deadline_s=60)
-        assert (await score_file(data, spec, batcher, decoders, large)).frames == 17
-        with pytest.raises(LimitExceeded):
-            await score_file(data, spec, batcher, decoders, Settings(max_upload_mb=32))
+    decoders = Decoders(1)
+    large = Settings(max_upload_mb=64, deadline_s=60)
+    assert (await score_file(data, spec, batcher, decoders, large)).frames == 17
+    with pytest.raises(LimitExceeded):
+        await score_file(data, spec, batcher, decoders, Settings(max_upload_mb=32))
+    decoders.close()
     await batcher.close()
+
+
+def test_compressed_files_have_threads_of_their_own() -> None:
+    decoders = Decoders(2)
+    compressed = encapsulated(RAMP, RLE, [encode_rle(RAMP)])
+    assert decoders.for_file(compressed) is not decoders.for_file(make_dicom(noise((8, 8))))
+    assert decoders.for_file(b"neither") is decoders.for_file(make_dicom(noise((8, 8))))
+    decoders.close()

@@ -1,0 +1,254 @@
+"""Speak HTTP/1.1 with clients that are slow, endless or broken: uvicorn's protocol, bounded.
+
+uvicorn itself waits for a request's head without end, keeps a head of any size, reads the rest of a
+refused body without end, and waits without end for a client that does not read. BentoML leaves no
+way to choose another protocol class than uvicorn's "auto"; `install` puts this one there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.config import HTTP_PROTOCOLS
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from serving.errors import HeadersTooLarge, RequestTooSlow, TargetTooLong, TooManyConnections
+from serving.problems import FIXED_HEADERS, Problem, framework_problem
+from serving.settings import settings
+from serving.telemetry import count_refusal
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+# nginx allows 8 kB a line and 32 kB a head, Django and Gunicorn 100 fields.
+MAX_TARGET_BYTES = 8 * 1024
+MAX_HEAD_BYTES = 32 * 1024
+MAX_FIELDS = 100
+# What is left of a refused body is read and thrown away: closed at once, the client would see a
+# reset in place of the answer (nginx: lingering_close). It may go on while it comes at this rate.
+LINGER_S = 8.0
+LINGER_BYTES_PER_S = 1_000_000
+MAX_LINGER_BYTES = 512_000_000
+# A client that takes nothing of its answer for so long is gone.
+WRITE_TIMEOUT_S = 20.0
+# Connections above the limit that still get an answer; further ones are dropped.
+ANSWERED_ABOVE_LIMIT = 256
+
+
+def install() -> None:
+    """Let uvicorn use this protocol wherever it would choose one by itself."""
+    HTTP_PROTOCOLS["auto"] = f"{__name__}:BoundedProtocol"
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. It is in a head, or between two (`_in_head`), else in a body."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.ws_protocol_class = None  # nothing here speaks WebSocket
+        self._limits = settings()
+        self._in_head = True
+        self._head_bytes = 0
+        self._head_error: Problem | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._lingered_bytes = 0
+        self._is_last = False  # the connection closes after the present answer
+        self._is_deaf = False  # what comes is not parsed any more
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, unless there are too many."""
+        super().connection_made(transport)
+        excess = len(self.connections) - self._limits.connections
+        if excess > ANSWERED_ABOVE_LIMIT:
+            transport.abort()
+        elif excess > 0:
+            self._refuse(Problem.of(TooManyConnections("too many are open; try again in a second")))
+        else:
+            self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection with its timers."""
+        for timer in (self._head_timer, self._write_timer, self._linger_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; see that a head ends, and that the rest of a refused body does."""
+        if self._linger_timer is not None:
+            self._lingered_bytes += len(data)
+            if self._lingered_bytes > MAX_LINGER_BYTES:
+                self.transport.close()
+        if self._is_deaf or self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if not self._in_head or self._is_deaf:
+            return
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(self._oversized_head())
+        elif self._head_bytes and self._head_timer is None:
+            self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        """Refuse a head that is too large, else start the application."""
+        self._in_head = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if max(size - MAX_HEAD_BYTES, len(self.headers) - MAX_FIELDS) > 0 or (
+            len(self.url) > MAX_TARGET_BYTES
+        ):
+            self._head_error = self._oversized_head()
+            raise ValueError("the head is too large")  # ends in send_400_response
+        super().on_headers_complete()
+        self.cycle.transport = _Farewell(self)  # type: ignore[assignment] # has what a cycle calls
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False  # answered as it stands; the parser takes nothing more
+
+    def on_message_complete(self) -> None:
+        """Note that a body is complete: the next bytes are another head."""
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_complete()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+            if self._is_last:
+                self.transport.close()
+            else:
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or read away what is left of this one."""
+        if self._is_last:
+            return  # close_after_body has been called
+        super().on_response_complete()
+        if not self._in_head and not self.transport.is_closing():
+            self._linger()
+
+    def close_after_body(self) -> None:
+        """Close the connection once the client has sent what it wants to send."""
+        self._is_last = True
+        self.pipeline.clear()
+        if self._in_head and not self._is_deaf:
+            self.transport.close()
+        elif self._linger_timer is None:
+            self._linger()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, or what `on_headers_complete` refused."""
+        self._refuse(self._head_error or framework_problem(400))
+
+    def pause_writing(self) -> None:
+        """Give the client a while to read its answer."""
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+        super().resume_writing()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: an upgrade may be ignored (RFC 9110, 7.8)."""
+
+    def _wait_for_head(self) -> None:
+        self._head_timer = self.loop.call_later(self._limits.head_timeout_s, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._wait_for_head()  # the request before is still being answered
+        elif self._head_bytes:
+            self._refuse(
+                Problem.of(
+                    RequestTooSlow(
+                        f"the request's head took more than {self._limits.head_timeout_s} s"
+                    )
+                )
+            )
+        else:
+            self.transport.close()  # it never said a word
+
+    def _oversized_head(self) -> Problem:
+        if len(getattr(self, "url", b"")) > MAX_TARGET_BYTES:
+            return Problem.of(
+                TargetTooLong(f"the request's target may have {MAX_TARGET_BYTES} bytes")
+            )
+        return Problem.of(
+            HeadersTooLarge(
+                f"the headers may have {MAX_FIELDS} fields and {MAX_HEAD_BYTES} bytes in all"
+            )
+        )
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer the present request without the application, and close.
+
+        The requests before it get their own answers first; then the connection just closes.
+        """
+        self._is_deaf = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:
+                cycle.keep_alive = False
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+                return
+        request_id = uuid.uuid4().hex
+        body = problem.body(request_id)
+        headers = [
+            *self.server_state.default_headers,
+            *((name.encode(), value.encode()) for name, value in problem.headers().items()),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            (b"x-request-id", request_id.encode()),
+            *FIXED_HEADERS,
+        ]
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(b"".join((STATUS_LINE[problem.status], lines, b"\r\n", body)))
+        count_refusal(problem, request_id)
+        self.close_after_body()
+
+    def _linger(self) -> None:
+        """Read away what still comes, for a while."""
+        if self._is_last and self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        self._lingered_bytes = 0
+        self._linger_timer = self.loop.call_later(LINGER_S, self._linger_on, LINGER_S)
+
+    def _linger_on(self, lingered_s: float) -> None:
+        """Close, unless the rest comes fast enough to be worth waiting for."""
+        if self._lingered_bytes < lingered_s * LINGER_BYTES_PER_S:
+            self.transport.close()
+        else:
+            self._linger_timer = self.loop.call_later(1.0, self._linger_on, lingered_s + 1.0)
+
+
+class _Farewell:
+    """The transport as one request sees it: closing waits for the rest of the body."""
+
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self.close = protocol.close_after_body
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing

@@ -1,0 +1,71 @@
+"""Harden BentoML's supervisor (circus): no port of its own, an end, a worker for each that died.
+
+BentoML 1.4.39 gives circus two TCP ports on loopback, where any local user may send it commands, a
+day to end a worker, and in a container no new worker for a dead one. None of these is a setting.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import TYPE_CHECKING, Any
+
+from serving.settings import Settings
+from serving.telemetry import log
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Above what a worker gives itself (serving/drain.py).
+KILL_AFTER_S = 28
+# How often dead workers are looked for.
+CHECK_EVERY_S = 1.0
+
+
+def harden(settings: Settings) -> None:
+    """Change the arbiter that `bentoml serve` is about to start; call it once before that."""
+    from bentoml._internal.utils import circus
+
+    plain = circus.Arbiter.__init__
+
+    def hardened(self: Any, watchers: Sequence[Any], **options: Any) -> None:
+        for watcher in watchers:
+            watcher.graceful_timeout = KILL_AFTER_S
+            watcher.respawn = True
+        if not options.get("plugins"):  # `--reload` is a plugin, in a process that needs the port
+            options["endpoint"] = f"inproc://spine-control-{os.getpid()}"
+            options["pubsub_endpoint"] = f"inproc://spine-events-{os.getpid()}"
+        options["check_delay"] = CHECK_EVERY_S
+        warn_if_open([socket.host for socket in options.get("sockets") or ()], settings)
+        plain(self, watchers, **options)
+
+    circus.Arbiter.__init__ = hardened  # type: ignore[method-assign]
+
+
+def warn_if_open(hosts: Sequence[str | None], settings: Settings) -> None:
+    """Warn when other machines can reach the service and no key is asked for."""
+    if settings.api_key:
+        return
+    for host in hosts:
+        if not _is_loopback(host):
+            log.warning(
+                "listening on %s without SPINE_API_KEY: whoever reaches this port may ask", host
+            )
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return host is None or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def send_no_usage_reports() -> None:
+    """Keep BentoML from sending usage reports: this service connects to nobody.
+
+    BentoML reads the variable once, when its command line starts, before any service is imported.
+    """
+    from bentoml._internal.utils.analytics import usage_stats
+
+    os.environ[usage_stats.BENTOML_DO_NOT_TRACK] = "True"
+    usage_stats.do_not_track.cache_clear()
