@@ -1,0 +1,96 @@
+"""What the hostile tests share: servers, slices of a real size, and numbers told at the end."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.dicom_files import make_dicom, noise
+from tests.hostile.servers import Server, hostile_server
+from tests.preprocessing.codestreams import RLE, encode_rle
+from tests.preprocessing.dicom_files import encapsulated
+
+ROOT = Path(__file__).parents[2]
+_REPORT = pytest.StashKey[list[str]]()
+
+Report = Callable[[str], None]
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def many_descriptors(server: Server) -> Iterator[None]:
+    """Let this process open thousands of connections; the server keeps what it was started with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BENTOML_HOME with the released model, which no test changes."""
+    home = tmp_path_factory.mktemp("store")
+    subprocess.run(
+        [sys.executable, "-m", "model.store", "import", "pretrained/spine_autoencoder.bentomodel"],
+        cwd=ROOT,
+        env=os.environ | {"BENTOML_HOME": str(home)},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return home
+
+
+@pytest.fixture
+def serve(store: Path, tmp_path: Path) -> Iterator[Serve]:
+    """Start a server of this test's own; settings are keyword arguments."""
+    with ExitStack() as running:
+
+        def start(*prefix: str, **environ: str) -> Server:
+            return running.enter_context(hostile_server(store, tmp_path, prefix, **environ))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the default settings, shared by the tests of one file."""
+    with hostile_server(store, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def slice_file() -> bytes:
+    """A slice of 370 kB, as a scanner sends it."""
+    return make_dicom(noise((430, 430)))
+
+
+@pytest.fixture(scope="session")
+def compressed_file() -> bytes:
+    """A slice whose frame goes through the decoder process."""
+    pixels = np.tile(noise((43, 43)), (10, 10))
+    return encapsulated(pixels, RLE, [encode_rle(pixels)])
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Report:
+    """Tell a number below the results, passed or failed."""
+    lines = request.config.stash.setdefault(_REPORT, [])
+    return lambda line: lines.append(f"{request.node.name}: {line}")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Write what the tests measured."""
+    if lines := config.stash.get(_REPORT, []):
+        terminalreporter.section("measured under hostile load")
+        for line in lines:
+            terminalreporter.write_line(line)
