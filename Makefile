@@ -9,6 +9,7 @@ PORT ?= 8000
 HOST ?= 127.0.0.1
 NAME ?= spine_autoencoder
 ARGS ?=
+SECONDS ?= 60
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +25,7 @@ SERVE_READY := $(VENV)/.serve
 TRAIN_READY := $(VENV)/.train
 DEV_READY := $(VENV)/.dev
 
-.PHONY: help serve train phantoms release picture test test-heavy check format lock clean
+.PHONY: help serve train phantoms release picture test test-heavy fuzz check format lock clean
 
 RELEASED := pretrained/spine_autoencoder.bentomodel
 # A code of 32 numbers was the better of two on the first split tried; training/LOG.md has the doubts.
@@ -79,6 +80,9 @@ test: $(DEV_READY) ## run all tests (ARGS= goes to pytest)
 
 test-heavy: $(DEV_READY) ## run the tests that take minutes
 	@$(BIN)/python -m pytest -m heavy $(ARGS)
+
+fuzz: $(DEV_READY) ## look for SECONDS= (60) for bytes that break the reading of files
+	@$(BIN)/python -m tests.fuzz.fuzz_read_image --seconds $(SECONDS)
 
 check: $(DEV_READY) ## lint, format and types
 	@$(BIN)/ruff check .

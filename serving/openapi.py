@@ -12,14 +12,22 @@ from serving.problems import MEDIA_TYPE
 
 BINARY = {"type": "string", "format": "binary"}
 ERRORS = {
-    "400": "a field is missing, repeated or not valid",
+    "400": "a field is missing, repeated or not valid, or the request is not HTTP",
+    "401": "a valid API key is missing, where the service asks for one",
+    "408": "the request came too slowly",
     "413": "a limit of size is exceeded",
+    "414": "the request's target is too long",
     "415": "neither a form nor DICOM, or a transfer syntax that is not supported",
     "422": "DICOM, but not a usable grayscale MR image",
-    "429": "too many requests are waiting; see Retry-After",
+    "429": "too many requests are waiting, or this client sends too many; see Retry-After",
+    "431": "the request's headers are too large",
     "500": "a fault of the server",
-    "503": "the model is not ready, or the server is stopping; see Retry-After",
+    "503": "not ready, stopping, or too many connections are open; see Retry-After",
     "504": "the deadline passed",
+}
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 PROBLEM_SCHEMA: dict[str, Any] = {
     "title": "Problem",
@@ -63,7 +71,10 @@ def complete_predict(document: dict[str, Any]) -> dict[str, Any]:
         The same document.
     """
     document["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
+    document["components"]["securitySchemes"] = SECURITY_SCHEMES
     operation = document["paths"]["/predict"]["post"]
+    # Each is enough; the empty one says that a service without keys is open.
+    operation["security"] = [{name: []} for name in SECURITY_SCHEMES] + [{}]
     operation["parameters"] = [
         {
             "name": "threshold",
