@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from preprocessing import tags
 from preprocessing.encapsulation import UNDEFINED, cut_short
@@ -28,6 +28,8 @@ from preprocessing.walk import (
 
 # The groups that a data set begins with in practice (PS3.5 7.1: ascending order).
 _FIRST_GROUPS = frozenset({0x0008, 0x0010, 0x0018, 0x0020, 0x0028})
+# PS3.10 table 7.1-1 has 18; `is_compressed` reads them on the event loop.
+_MOST_META_ELEMENTS = 256
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ def read_header(data: bytes, limits: Limits) -> Header:
         LimitExceeded: more depth, items, elements, header or inflated bytes than allowed.
         DamagedImage: the header ends early or contradicts itself.
     """
-    start = PREAMBLE_BYTES + len(PREFIX) if has_prefix(data) else 0
-    if not start and data.startswith(PREFIX):
-        start = len(PREFIX)
+    start = _after_prefix(data)
     if not start and not _begins_like_dicom(data):
         raise not_dicom(data)
     meta, start = _file_meta(data, start, limits)
@@ -74,12 +74,18 @@ def is_compressed(data: bytes) -> bool:
     A cheap look at bytes that nobody has checked yet: what cannot be understood counts as not
     compressed, and `read_header` says why.
     """
-    start = PREAMBLE_BYTES + len(PREFIX) if has_prefix(data) else 0
     try:
-        meta, _ = _file_meta(data, start, DEFAULT)
+        meta, _ = _file_meta(data, _after_prefix(data), DEFAULT)
     except ImageError:
         return False
     return text(meta, tags.TRANSFER_SYNTAX_UID) in COMPRESSED
+
+
+def _after_prefix(data: bytes) -> int:
+    """Return the position behind the prefix; some writers leave out the preamble, or both."""
+    if has_prefix(data):
+        return PREAMBLE_BYTES + len(PREFIX)
+    return len(PREFIX) if data.startswith(PREFIX) else 0
 
 
 def _begins_like_dicom(data: bytes) -> bool:
@@ -99,7 +105,8 @@ def _begins_like_dicom(data: bytes) -> bool:
 
 def _file_meta(data: bytes, start: int, limits: Limits) -> tuple[Item, int]:
     """Read group 0002, which is explicit VR little endian whatever follows (PS3.10 7.1)."""
-    walk = Walk(data, implicit=False, big_endian=False, limits=limits)
+    few = replace(limits, max_elements=_MOST_META_ELEMENTS)
+    walk = Walk(data, implicit=False, big_endian=False, limits=few)
     kept: Item = {}
     while data[start : start + 2] == b"\x02\x00":
         tag, _, value, length = element_header(walk, start)
