@@ -25,7 +25,9 @@ def test_native_files_are_not_compressed(syntax: str) -> None:
     assert not is_compressed(native(RAMP, syntax))
 
 
-@pytest.mark.parametrize("data", [b"", b"\x02", b"\x02\0" * 99, b"\0" * 128 + b"DICM\x02\0\x10\0UI"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x02", b"\x02\0" * 99, b"\0" * 128 + b"DICM\x02\0\x10\0UI"]
+)
 def test_what_cannot_be_understood_is_not_compressed(data: bytes) -> None:
     assert not is_compressed(data)
 
