@@ -1,16 +1,18 @@
 """Turn DICOM bytes into the model's input."""
 
-from preprocessing.dicom import Slice, SliceFacts, read_frames, read_image
+from preprocessing.dicom import ImageFile, Slice, SliceFacts, open_image, read_frames, read_image
 from preprocessing.errors import ImageError
 from preprocessing.header import is_compressed
 from preprocessing.transforms import InputSpec, to_input
 
 __all__ = [
     "ImageError",
+    "ImageFile",
     "InputSpec",
     "Slice",
     "SliceFacts",
     "is_compressed",
+    "open_image",
     "read_frames",
     "read_image",
     "to_input",

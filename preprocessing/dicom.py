@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,6 +52,53 @@ class Slice:
     facts: SliceFacts
 
 
+@dataclass(frozen=True)
+class ImageFile:
+    """A file whose header and declared geometry were read and checked; its pixels were not."""
+
+    header: Header = field(repr=False)
+    layout: PixelLayout
+    limits: Limits
+
+    def slices(self, numbers: Iterable[int] | None = None) -> Iterator[Slice]:
+        """Decode frames one after the other, each when it is asked for.
+
+        Args:
+            numbers: of the frames, counted from 1; all by default.
+
+        Raises:
+            ImageError: the pixels are refused; see preprocessing/errors.py.
+        """
+        frames = self.layout.frames
+        numbers = range(1, frames + 1) if numbers is None else tuple(numbers)
+        found = read_samples(self.header, self.layout, self.limits, numbers)
+        for number, samples in zip(numbers, found, strict=True):
+            groups = _functional_groups(self.header, number)
+            yield Slice(
+                pixels=_modality_pixels(samples, self.layout, self.header, groups),
+                spacing_mm=_spacing(self.header, groups),
+                frame=number,
+                frames=frames,
+                facts=_facts(self.header, groups),
+            )
+
+
+def open_image(data: bytes, limits: Limits = DEFAULT) -> ImageFile:
+    """Check a DICOM file from cheap to dear, up to its pixels: bytes, header, modality, geometry.
+
+    Args:
+        data: the whole file.
+        limits: what the file may cost.
+
+    Raises:
+        ImageError: the file is refused; see preprocessing/errors.py.
+    """
+    check_transport(data, limits)
+    header = read_header(data, limits)
+    check_modality(header)
+    return ImageFile(header, read_layout(header, limits), limits)
+
+
 def read_image(data: bytes, frame: int = 1, limits: Limits = DEFAULT) -> Slice:
     """Read one frame of a DICOM file.
 
@@ -63,7 +110,10 @@ def read_image(data: bytes, frame: int = 1, limits: Limits = DEFAULT) -> Slice:
     Raises:
         ImageError: the file is refused; see preprocessing/errors.py.
     """
-    return next(_read(data, limits, frame))
+    image = open_image(data, limits)
+    if not 1 <= frame <= image.layout.frames:
+        raise FrameNotFound(f"The object has {image.layout.frames} frames, counted from 1.")
+    return next(image.slices([frame]))
 
 
 def read_frames(data: bytes, limits: Limits = DEFAULT) -> Iterator[Slice]:
@@ -76,27 +126,7 @@ def read_frames(data: bytes, limits: Limits = DEFAULT) -> Iterator[Slice]:
     Raises:
         ImageError: the file is refused; see preprocessing/errors.py.
     """
-    return _read(data, limits, None)
-
-
-def _read(data: bytes, limits: Limits, only: int | None) -> Iterator[Slice]:
-    """Check from cheap to dear: bytes, header, modality, geometry, pixels."""
-    check_transport(data, limits)
-    header = read_header(data, limits)
-    check_modality(header)
-    layout = read_layout(header, limits)
-    if only is not None and not 1 <= only <= layout.frames:
-        raise FrameNotFound(f"The object has {layout.frames} frames, counted from 1.")
-    numbers = range(1, layout.frames + 1) if only is None else (only,)
-    for number, samples in zip(numbers, read_samples(header, layout, limits, numbers), strict=True):
-        groups = _functional_groups(header, number)
-        yield Slice(
-            pixels=_modality_pixels(samples, layout, header, groups),
-            spacing_mm=_spacing(header, groups),
-            frame=number,
-            frames=layout.frames,
-            facts=_facts(header, groups),
-        )
+    yield from open_image(data, limits).slices()
 
 
 def _functional_groups(header: Header, frame: int) -> list[Item]:

@@ -30,6 +30,9 @@ FORM = "multipart/form-data"
 RAW = ("application/dicom", "application/octet-stream")
 # A body may come this slowly on top of SPINE_BODY_TIMEOUT_S: 0.5 Mbit/s.
 SLOWEST_BYTES_PER_S = 64_000
+# Four times the largest ordinary slice; so many larger ones are received and answered at a time.
+LARGE_BODY_BYTES = 4_000_000
+LARGE_BODIES = 2
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Gate:
         self._settings = settings
         self._n_answering = 0
         self._n_bytes = 0
+        self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, as ASGI says.
@@ -76,9 +80,9 @@ class Gate:
         headers = dict(scope["headers"])
         media_type, boundary = read_media_type(headers)
         self._check_room()
-        body = await self._receive_body(headers, receive)
-        n_bytes = len(body)
+        place = _Place(self)
         try:
+            body = await self._receive_body(headers, receive, place)
             self._check_room()  # many may have passed the first check together
             self._n_answering += 1
             try:
@@ -88,13 +92,15 @@ class Gate:
             finally:
                 self._n_answering -= 1
         finally:
-            self._n_bytes -= n_bytes
+            place.leave()
 
     def _check_room(self) -> None:
         if self._n_answering >= self._settings.concurrency:
             raise Overloaded("too many requests are being answered; try again in a second")
 
-    async def _receive_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytearray:
+    async def _receive_body(
+        self, headers: dict[bytes, bytes], receive: Receive, place: _Place
+    ) -> bytearray:
         """Collect the body; stop at each limit, whatever length was announced.
 
         Raises:
@@ -119,23 +125,65 @@ class Gate:
                     chunk = message.get("body", b"")
                     more = message.get("more_body", False)
                     body += chunk
-                    self._n_bytes += len(chunk)
                     if len(body) > allowed:
                         raise _too_large(allowed)
-                    if self._n_bytes > self._settings.max_bodies_bytes:
-                        raise Overloaded("too many bodies are being received; try again soon")
+                    await place.grow(len(chunk))
                     if more:
                         late = timeout_s + len(body) / SLOWEST_BYTES_PER_S
                         timeout.reschedule(began + late)
-        except BaseException as error:
-            self._n_bytes -= len(body)
-            if isinstance(error, TimeoutError):
-                raise RequestTooSlow(
-                    f"a body must come within {timeout_s} s, and a second more for each"
-                    f" {SLOWEST_BYTES_PER_S} bytes"
-                ) from error
-            raise
+        except TimeoutError as error:
+            if place.waits:
+                raise Overloaded("too many large bodies are held; try again soon") from error
+            raise RequestTooSlow(
+                f"a body must come within {timeout_s} s, and a second more for each"
+                f" {SLOWEST_BYTES_PER_S} bytes"
+            ) from error
         return body
+
+
+class _Place:
+    """What one body takes of the room for all.
+
+    Most bodies share a sum. The few that outgrow LARGE_BODY_BYTES leave it for one of as many
+    places: they wait for it, unread, and many large ones can take no room from the others.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._n_bytes = 0
+        self._is_large = False
+        self.waits = False
+
+    async def grow(self, n_bytes: int) -> None:
+        """Take room for a piece of the body.
+
+        Raises:
+            Overloaded: the bodies that share a sum are too many.
+        """
+        if self._is_large:
+            return
+        gate = self._gate
+        self._n_bytes += n_bytes
+        gate._n_bytes += n_bytes
+        if self._n_bytes > LARGE_BODY_BYTES:
+            self.waits = True
+            await gate._large_bodies.acquire()
+            self.waits = False
+            self._is_large = True
+            self._give_back()
+        elif gate._n_bytes > gate._settings.bodies_mb * 1_000_000:
+            raise Overloaded("too many bodies are held; try again in a second")
+
+    def leave(self) -> None:
+        """Give all of it back."""
+        self._give_back()
+        if self._is_large:
+            self._is_large = False
+            self._gate._large_bodies.release()
+
+    def _give_back(self) -> None:
+        self._gate._n_bytes -= self._n_bytes
+        self._n_bytes = 0
 
 
 def read_media_type(headers: dict[bytes, bytes]) -> tuple[str, bytes]:

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing import InputSpec, Slice, is_compressed, read_frames, to_input
+from preprocessing import InputSpec, Slice, is_compressed, open_image, to_input
 from preprocessing.decode_process import MOST_PROCESSES, DecoderUnavailable
 from preprocessing.limits import DEFAULT, Limits
 from serving.batching import Batcher, BatcherClosed, QueueFull
@@ -23,6 +24,9 @@ from serving.settings import Settings
 from serving.telemetry import metrics
 
 ModelInput = NDArray[np.float32]
+
+# Four times the largest MR matrix; at the limit of 4096 x 4096 a frame takes 150 MB in all.
+LARGE_PIXELS = 2048 * 2048
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,15 @@ class Decoders:
     def __init__(self, threads: int) -> None:
         self._native = ThreadPoolExecutor(threads, thread_name_prefix="read")
         self._compressed = ThreadPoolExecutor(MOST_PROCESSES, thread_name_prefix="decode")
+        self._large = asyncio.Lock()
 
     def for_file(self, data: bytes) -> Executor:
         """The threads that this file belongs to."""
         return self._compressed if is_compressed(data) else self._native
+
+    def turn(self, is_large: bool) -> AbstractAsyncContextManager[None]:
+        """Wait for a file's turn: those of large frames, which take much memory, go one by one."""
+        return self._large if is_large else nullcontext()
 
     def close(self) -> None:
         """Start nothing more."""
@@ -86,46 +95,68 @@ async def score_file(
         ImageError: the file is not a usable image.
         RequestError: too much is waiting, the deadline passed, or the process is about to stop.
     """
-    slices = read_frames(data, file_limits(settings))
-    threads = decoders.for_file(data)
-    best = Score(-math.inf, frame=0, frames=0)
+    run = partial(asyncio.get_running_loop().run_in_executor, decoders.for_file(data))
     stop = threading.Event()
     prepare = partial(
         prepare_frames,
-        slices,
-        spec,
-        settings.max_batch,
+        spec=spec,
+        count=settings.max_batch,
         stop=stop,
         deadline=time.monotonic() + settings.deadline_s,
     )
+    best = Score(-math.inf, frame=0, frames=0)
+    stages = metrics().stage_seconds
     try:
-        while True:
-            started = time.perf_counter()
-            batch = await _decode(prepare, threads)
-            decoded = time.perf_counter()
-            for frame, mse in zip(batch, await score_frames(batch, batcher), strict=True):
-                if mse > best.reconstruction_mse:
-                    best = Score(mse, frame.number, frame.frames)
-            stages = metrics().stage_seconds
-            stages.labels("decode").observe(decoded - started)
-            stages.labels("score").observe(time.perf_counter() - decoded)
-            if batch[-1].number == batch[-1].frames:
-                return best
+        started = time.perf_counter()
+        opened = await run(open_file, data, file_limits(settings), prepare)
+        async with decoders.turn(opened.is_large):
+            batch = opened.first or await run(prepare, opened.slices)
+            while True:
+                decoded = time.perf_counter()
+                for frame, mse in zip(batch, await score_frames(batch, batcher), strict=True):
+                    if mse > best.reconstruction_mse:
+                        best = Score(mse, frame.number, frame.frames)
+                stages.labels("decode").observe(decoded - started)
+                stages.labels("score").observe(time.perf_counter() - decoded)
+                if batch[-1].number == batch[-1].frames:
+                    return best
+                started = time.perf_counter()
+                batch = await run(prepare, opened.slices)
+    except DecoderUnavailable as error:
+        raise ModelUnavailable("the decoder process does not start; try again") from error
     finally:
         # A thread cannot be cancelled: it looks for this between frames.
         stop.set()
 
 
-async def _decode(prepare: Callable[[], list[Frame]], threads: Executor) -> list[Frame]:
-    """Prepare frames in a decoder thread.
+@dataclass(frozen=True)
+class OpenedFile:
+    """A file between its header and its answer.
+
+    Args:
+        slices: that are left.
+        is_large: its frames take much memory.
+        first: frames, unless it is large.
+    """
+
+    slices: Iterator[Slice]
+    is_large: bool
+    first: list[Frame]
+
+
+def open_file(
+    data: bytes, limits: Limits, prepare: Callable[[Iterator[Slice]], list[Frame]]
+) -> OpenedFile:
+    """Read a file's header and, in the same turn of a thread, its first frames if not large.
 
     Raises:
-        RequestError: see `score_file`.
+        ImageError: the file is not a usable image.
+        DeadlineExceeded: frames are left at the deadline.
     """
-    try:
-        return await asyncio.get_running_loop().run_in_executor(threads, prepare)
-    except DecoderUnavailable as error:
-        raise ModelUnavailable("the decoder process does not start; try again") from error
+    image = open_image(data, limits)
+    is_large = image.layout.rows * image.layout.columns > LARGE_PIXELS
+    slices = image.slices()
+    return OpenedFile(slices, is_large, [] if is_large else prepare(slices))
 
 
 def file_limits(settings: Settings) -> Limits:
@@ -158,8 +189,10 @@ def prepare_frames(
     """
     batch: list[Frame] = []
     for image in slices:
-        batch.append(Frame(image.frame, image.frames, to_input(image, spec)))
-        if image.frame == image.frames or stop.is_set():
+        frame = Frame(image.frame, image.frames, to_input(image, spec))
+        del image  # or its pixels stay while the next ones are decoded
+        batch.append(frame)
+        if frame.number == frame.frames or stop.is_set():
             break
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the file takes too long to decode; send fewer frames")

@@ -30,8 +30,9 @@ class Settings:
         max_batch: a CPU gains nothing beyond 8, and the first of a batch waits for its last.
         queue: slices that may wait for the model; above this the answer is 429.
         concurrency: requests that one worker answers at a time; above this the answer is 429.
-        bodies_mb: bodies that one worker holds at a time, received or on their way; above this
-            the answer is 429. Three of the largest, or 250 ordinary slices.
+        bodies_mb: bodies of up to 4 MB that one worker holds at a time, received or on their way;
+            above this the answer is 429. 64 MB are 170 ordinary slices. Larger ones wait for one
+            of two places.
         connections: that one worker holds open; above this the answer is 503. A slow client costs
             a few kB, so this is far above `concurrency`.
         decode_threads: decoders release the GIL only in part; more than the cores is waste.
@@ -59,7 +60,7 @@ class Settings:
     max_batch: int = 8
     queue: int = 256
     concurrency: int = 256
-    bodies_mb: int = 96
+    bodies_mb: int = 64
     connections: int = 2048
     decode_threads: int = 2
     head_timeout_s: int = 10
@@ -78,11 +79,6 @@ class Settings:
     def max_upload_bytes(self) -> int:
         """The largest body that is read."""
         return self.max_upload_mb * 1_000_000
-
-    @property
-    def max_bodies_bytes(self) -> int:
-        """What all bodies may take, which is at least the largest one."""
-        return max(self.bodies_mb, self.max_upload_mb) * 1_000_000
 
     def __str__(self) -> str:
         """The line that is printed at start; keys are counted, not shown."""

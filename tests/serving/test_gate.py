@@ -12,7 +12,7 @@ from serving.errors import (
     RequestTooSlow,
     UnsupportedMediaType,
 )
-from serving.gate import RECEIVED, Gate, Received
+from serving.gate import LARGE_BODIES, LARGE_BODY_BYTES, RECEIVED, Gate, Received
 from serving.settings import Settings
 
 MB = 1_000_000
@@ -172,7 +172,7 @@ async def test_bodies_received_together_do_not_pass_the_concurrency_together() -
 
 async def test_all_bodies_together_have_a_limit_and_give_their_room_back() -> None:
     app = Application()
-    the_gate = gate(app, bodies_mb=2, max_upload_mb=1)
+    the_gate = gate(app, bodies_mb=2)
     inside = [
         asyncio.create_task(Client(DICOM).send(b"x" * MB).through(the_gate)) for _ in range(2)
     ]
@@ -184,3 +184,38 @@ async def test_all_bodies_together_have_a_limit_and_give_their_room_back() -> No
     await asyncio.gather(*inside)
     await Client(DICOM).send(b"x" * MB).through(the_gate)
     assert the_gate._n_bytes == 0
+
+
+async def test_large_bodies_wait_for_each_other_and_take_no_room_from_ordinary_ones() -> None:
+    app = Application()
+    the_gate = gate(app, bodies_mb=5)
+    large = [asyncio.create_task(large_one().through(the_gate)) for _ in range(LARGE_BODIES + 1)]
+    while len(app.bodies) < LARGE_BODIES:
+        await asyncio.sleep(0)
+    ordinary = asyncio.create_task(Client(DICOM).send(b"x").through(the_gate))
+    while len(app.bodies) < LARGE_BODIES + 1:
+        await asyncio.sleep(0)
+    assert app.bodies[-1] == b"x"
+    app.may_answer.set()
+    await asyncio.gather(*large, ordinary)
+    assert len(app.bodies) == LARGE_BODIES + 2
+    assert the_gate._n_bytes == 0
+    assert the_gate._large_bodies._value == LARGE_BODIES
+
+
+async def test_a_large_body_that_finds_no_place_in_time_is_told_to_try_again() -> None:
+    app = Application()
+    the_gate = gate(app, bodies_mb=5, body_timeout_s=1)
+    inside = [asyncio.create_task(large_one().through(the_gate)) for _ in range(LARGE_BODIES)]
+    while len(app.bodies) < LARGE_BODIES:
+        await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await large_one().send(b"y", more=True).through(the_gate)
+    app.may_answer.set()
+    await asyncio.gather(*inside)
+    assert the_gate._n_bytes == 0
+    assert the_gate._large_bodies._value == LARGE_BODIES
+
+
+def large_one() -> Client:
+    return Client(DICOM).send(b"x" * LARGE_BODY_BYTES, more=True).send(b"x")

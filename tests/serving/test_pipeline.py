@@ -5,9 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from model.runtime import load_model
@@ -17,7 +19,14 @@ from preprocessing.errors import LimitExceeded
 from preprocessing.limits import DEFAULT
 from serving.batching import Batcher
 from serving.errors import DeadlineExceeded
-from serving.pipeline import Decoders, Frame, ModelInput, file_limits, prepare_frames, score_file
+from serving.pipeline import (
+    Decoders,
+    ModelInput,
+    OpenedFile,
+    file_limits,
+    prepare_frames,
+    score_file,
+)
 from serving.settings import Settings
 from tests.dicom_files import make_dicom, noise
 from tests.preprocessing.codestreams import RAMP, RLE, encode_rle
@@ -60,11 +69,11 @@ def test_a_file_that_is_complete_at_the_deadline_is_answered(spec: InputSpec) ->
 class RememberingThreads(ThreadPoolExecutor):
     """Threads that remember what they were given last."""
 
-    given: Callable[[], list[Frame]]
+    given: Callable[[], OpenedFile]
 
-    def submit(self, prepare: Any, /, *args: Any, **kwargs: Any) -> Any:
-        self.given = prepare
-        return super().submit(prepare, *args, **kwargs)
+    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
+        self.given = partial(work, *args)
+        return super().submit(work, *args, **kwargs)
 
 
 class OnePool(Decoders):
@@ -85,7 +94,7 @@ async def test_a_cancelled_request_tells_the_decoder_thread_to_stop(spec: InputS
         await asyncio.wait([work])
         gate.set()
         # Cancelled before its turn; a thread that was in it would stop after its frame.
-        assert len(threads.given()) == 1
+        assert len(threads.given().first) == 1
     await batcher.close()
 
 
@@ -120,3 +129,20 @@ def test_compressed_files_have_threads_of_their_own() -> None:
     assert decoders.for_file(compressed) is not decoders.for_file(make_dicom(noise((8, 8))))
     assert decoders.for_file(b"neither") is decoders.for_file(make_dicom(noise((8, 8))))
     decoders.close()
+
+
+async def test_large_frames_go_one_by_one_and_hold_up_no_ordinary_ones(spec: InputSpec) -> None:
+    batcher: Batcher[ModelInput, float] = Batcher(lambda slices: [0.0] * len(slices))
+    decoders = Decoders(2)
+    large = make_dicom(np.zeros((2049, 2048), np.uint8))
+
+    async def score(data: bytes) -> int:
+        return (await score_file(data, spec, batcher, decoders, Settings())).frames
+
+    async with decoders.turn(is_large=True):
+        waiting = asyncio.create_task(score(large))
+        assert await score(make_dicom(np.zeros((2048, 2048), np.uint8))) == 1
+        assert not waiting.done()
+    assert await waiting == 1
+    decoders.close()
+    await batcher.close()
