@@ -2,7 +2,7 @@
 
 from preprocessing.dicom import ImageFile, Slice, SliceFacts, open_image, read_frames, read_image
 from preprocessing.errors import ImageError
-from preprocessing.header import is_compressed
+from preprocessing.header import is_compressed, is_deflated
 from preprocessing.transforms import InputSpec, to_input
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Slice",
     "SliceFacts",
     "is_compressed",
+    "is_deflated",
     "open_image",
     "read_frames",
     "read_image",

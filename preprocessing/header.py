@@ -74,11 +74,20 @@ def is_compressed(data: bytes) -> bool:
     A cheap look at bytes that nobody has checked yet: what cannot be understood counts as not
     compressed, and `read_header` says why.
     """
+    return _named_syntax(data) in COMPRESSED
+
+
+def is_deflated(data: bytes) -> bool:
+    """Tell, as cheaply, whether the data set must be inflated before it can be looked at."""
+    return _named_syntax(data) == DEFLATED
+
+
+def _named_syntax(data: bytes) -> str | None:
     try:
         meta, _ = _file_meta(data, _after_prefix(data), DEFAULT)
     except ImageError:
-        return False
-    return text(meta, tags.TRANSFER_SYNTAX_UID) in COMPRESSED
+        return None
+    return text(meta, tags.TRANSFER_SYNTAX_UID)
 
 
 def _after_prefix(data: bytes) -> int:

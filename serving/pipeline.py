@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing import InputSpec, Slice, is_compressed, open_image, to_input
+from preprocessing import InputSpec, Slice, is_compressed, is_deflated, open_image, to_input
 from preprocessing.decode_process import MOST_PROCESSES, DecoderUnavailable
 from preprocessing.limits import DEFAULT, Limits
 from serving.batching import Batcher, BatcherClosed, QueueFull
@@ -69,9 +69,9 @@ class Decoders:
         """The threads that this file belongs to."""
         return self._compressed if is_compressed(data) else self._native
 
-    def turn(self, is_large: bool) -> AbstractAsyncContextManager[None]:
-        """Wait for a file's turn: those of large frames, which take much memory, go one by one."""
-        return self._large if is_large else nullcontext()
+    def turn(self, is_needed: bool) -> AbstractAsyncContextManager[None]:
+        """Wait for a file's turn, if it takes much memory: such files go one by one."""
+        return self._large if is_needed else nullcontext()
 
     def close(self) -> None:
         """Start nothing more."""
@@ -106,22 +106,26 @@ async def score_file(
     )
     best = Score(-math.inf, frame=0, frames=0)
     stages = metrics().stage_seconds
+    # What it inflates to is large before anything is known of it.
+    has_turn = is_deflated(data)
     try:
-        started = time.perf_counter()
-        opened = await run(open_file, data, file_limits(settings), prepare)
-        async with decoders.turn(opened.is_large):
-            batch = opened.first or await run(prepare, opened.slices)
-            while True:
-                decoded = time.perf_counter()
-                for frame, mse in zip(batch, await score_frames(batch, batcher), strict=True):
-                    if mse > best.reconstruction_mse:
-                        best = Score(mse, frame.number, frame.frames)
-                stages.labels("decode").observe(decoded - started)
-                stages.labels("score").observe(time.perf_counter() - decoded)
-                if batch[-1].number == batch[-1].frames:
-                    return best
-                started = time.perf_counter()
-                batch = await run(prepare, opened.slices)
+        async with decoders.turn(has_turn):
+            started = time.perf_counter()
+            opened = await run(open_file, data, file_limits(settings), prepare, has_turn)
+            async with decoders.turn(opened.needs_turn):
+                batch = opened.first or await run(prepare, opened.slices)
+                while True:
+                    decoded = time.perf_counter()
+                    scores = await score_frames(batch, batcher)
+                    for frame, mse in zip(batch, scores, strict=True):
+                        if mse > best.reconstruction_mse:
+                            best = Score(mse, frame.number, frame.frames)
+                    stages.labels("decode").observe(decoded - started)
+                    stages.labels("score").observe(time.perf_counter() - decoded)
+                    if batch[-1].number == batch[-1].frames:
+                        return best
+                    started = time.perf_counter()
+                    batch = await run(prepare, opened.slices)
     except DecoderUnavailable as error:
         raise ModelUnavailable("the decoder process does not start; try again") from error
     finally:
@@ -135,19 +139,28 @@ class OpenedFile:
 
     Args:
         slices: that are left.
-        is_large: its frames take much memory.
-        first: frames, unless it is large.
+        needs_turn: its frames are large.
+        first: frames, unless it must wait for its turn.
     """
 
     slices: Iterator[Slice]
-    is_large: bool
+    needs_turn: bool
     first: list[Frame]
 
 
 def open_file(
-    data: bytes, limits: Limits, prepare: Callable[[Iterator[Slice]], list[Frame]]
+    data: bytes,
+    limits: Limits,
+    prepare: Callable[[Iterator[Slice]], list[Frame]],
+    has_turn: bool,
 ) -> OpenedFile:
-    """Read a file's header and, in the same turn of a thread, its first frames if not large.
+    """Read a file's header and, in the same turn of a thread, its first frames.
+
+    Args:
+        data: the whole file.
+        limits: what it may cost.
+        prepare: slices -> frames.
+        has_turn: large frames may be decoded now.
 
     Raises:
         ImageError: the file is not a usable image.
@@ -155,8 +168,9 @@ def open_file(
     """
     image = open_image(data, limits)
     is_large = image.layout.rows * image.layout.columns > LARGE_PIXELS
+    needs_turn = is_large and not has_turn
     slices = image.slices()
-    return OpenedFile(slices, is_large, [] if is_large else prepare(slices))
+    return OpenedFile(slices, needs_turn, [] if needs_turn else prepare(slices))
 
 
 def file_limits(settings: Settings) -> Limits:

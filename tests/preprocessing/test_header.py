@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from preprocessing import is_compressed, read_image
+from preprocessing import is_compressed, is_deflated, read_image
 from preprocessing.errors import LimitExceeded
 from tests.preprocessing.codestreams import LOSSLESS, RAMP
 from tests.preprocessing.dicom_files import NATIVE, encapsulated, native
@@ -38,3 +38,9 @@ def test_meta_information_of_too_many_elements_is_refused() -> None:
     assert not is_compressed(data[:132] + many + data[132:])
     with pytest.raises(LimitExceeded):
         read_image(data[:132] + many + data[132:])
+
+
+@pytest.mark.parametrize(("name", "syntax"), NATIVE.items())
+def test_only_the_deflated_syntax_is_deflated(name: str, syntax: str) -> None:
+    assert is_deflated(native(RAMP, syntax)) == (name == "deflated")
+    assert not is_deflated(b"")

@@ -135,14 +135,15 @@ async def test_large_frames_go_one_by_one_and_hold_up_no_ordinary_ones(spec: Inp
     batcher: Batcher[ModelInput, float] = Batcher(lambda slices: [0.0] * len(slices))
     decoders = Decoders(2)
     large = make_dicom(np.zeros((2049, 2048), np.uint8))
+    deflated = make_dicom(np.zeros((2049, 2048), np.uint8), "1.2.840.10008.1.2.1.99")
 
     async def score(data: bytes) -> int:
         return (await score_file(data, spec, batcher, decoders, Settings())).frames
 
-    async with decoders.turn(is_large=True):
-        waiting = asyncio.create_task(score(large))
+    async with decoders.turn(is_needed=True):
+        waiting = asyncio.gather(score(large), score(deflated))
         assert await score(make_dicom(np.zeros((2048, 2048), np.uint8))) == 1
         assert not waiting.done()
-    assert await waiting == 1
+    assert sum(await waiting) == 2
     decoders.close()
     await batcher.close()
