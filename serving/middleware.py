@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import uuid
 from collections.abc import Mapping
@@ -73,6 +74,8 @@ class Envelope:
             return
         request_id = _request_id(scope)
         scope[REQUEST_ID] = request_id
+        if self._settings.trusted_proxies:
+            scope["client"] = _address(scope)
         answer = _Answer(send, request_id)
         path = self._paths.get(scope["path"])
         try:
@@ -162,6 +165,15 @@ def _request_id(scope: Scope) -> str:
         if name == b"x-request-id" and _SAFE_ID.fullmatch(value):
             return bytes(value).decode()
     return uuid.uuid4().hex
+
+
+def _address(scope: Scope) -> tuple[str, int] | None:
+    """The client's address, if it is one: a proxy passes on what a client may have written."""
+    host, port = scope.get("client") or ("", 0)
+    try:
+        return str(ipaddress.ip_address(host)), port
+    except ValueError:
+        return None
 
 
 def known_paths(app: Starlette, settings: Settings) -> dict[str, KnownPath]:
