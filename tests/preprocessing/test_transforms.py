@@ -7,13 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from preprocessing import InputSpec, Slice, SliceFacts, to_input
-from preprocessing.transforms import (
-    fitted_shape,
-    percentiles,
-    resize,
-    resize_matrix,
-    scale_intensity,
-)
+from preprocessing.percentiles import percentiles
+from preprocessing.resizing import resize, resize_matrix
+from preprocessing.transforms import fitted_shape, scale_intensity, window
 
 FACTS = SliceFacts(*([None] * 12))
 
@@ -25,7 +21,8 @@ def make_slice(pixels: npt.ArrayLike, spacing_mm: tuple[float, float] = (1.0, 1.
 def test_the_window_lies_between_the_two_percentiles() -> None:
     # 0..200: the 0.5th percentile is 1 and the 99.5th 199, so 100 maps to 99 / 198.
     pixels = np.arange(201, dtype=np.float32).reshape(3, 67)
-    scaled = scale_intensity(pixels, 0.5, 99.5)
+    assert window(pixels, 0.5, 99.5) == (1.0, 199.0)
+    scaled = scale_intensity(pixels, 1.0, 199.0)
     assert scaled.ravel()[[0, 1, 100, 199, 200]].tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
 
 
@@ -38,20 +35,31 @@ def test_percentiles_equal_those_of_numpy(slope: float, percents: tuple[float, f
     np.testing.assert_allclose(percentiles(pixels, *percents), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("offset", [0.0, -1e4, 7e37])
+def test_percentiles_of_a_large_image_are_selected_without_sorting(offset: float) -> None:
+    # Above 2^20 pixels the bits of the floats are counted; signs, zeros and huge values included.
+    pixels = np.random.default_rng(3).normal(0, 700, (1100, 1000)).astype(np.float32)
+    pixels[:40] = 0
+    pixels += np.float32(offset)
+    pixels[50, 50] = -0.0
+    expected = np.percentile(pixels, (0.5, 99.5))
+    np.testing.assert_allclose(percentiles(pixels, 0.5, 99.5), expected, rtol=1e-6)
+
+
 def test_a_single_hot_pixel_does_not_darken_the_rest() -> None:
     pixels = np.random.default_rng(0).uniform(0, 100, (64, 64)).astype(np.float32)
     hot = pixels.copy()
     hot[3, 3] = 1e6
     others = np.ones((64, 64), bool)
     others[3, 3] = False
-    before, after = scale_intensity(pixels, 0.5, 99.5), scale_intensity(hot, 0.5, 99.5)
+    before, after = (scale_intensity(each, *window(each, 0.5, 99.5)) for each in (pixels, hot))
     np.testing.assert_allclose(before[others], after[others], atol=0.01)
 
 
 def test_an_image_with_a_degenerate_window_keeps_its_few_bright_pixels() -> None:
     pixels = np.zeros((64, 64), np.float32)
     pixels[10, 10] = 7
-    assert scale_intensity(pixels, 0.5, 99.5)[10, 10] == 1
+    assert window(pixels, 0.5, 99.5) == (0, 7)
 
 
 @pytest.mark.parametrize("value", [0.0, -5.0, 3e38])
@@ -63,7 +71,7 @@ def test_a_constant_image_becomes_zeros(value: float) -> None:
 
 def test_a_range_beyond_float32_stays_finite() -> None:
     pixels = np.array([[-3e38, 0.0, 3e38]], np.float32)
-    assert scale_intensity(pixels, 0, 100).tolist() == [[0.0, 0.5, 1.0]]
+    assert scale_intensity(pixels, *window(pixels, 0, 100)).tolist() == [[0.0, 0.5, 1.0]]
 
 
 def test_halving_averages_with_a_triangle() -> None:
@@ -72,7 +80,10 @@ def test_halving_averages_with_a_triangle() -> None:
     assert resize_matrix(6, 3)[1].tolist() == [0, 0.125, 0.375, 0.375, 0.125, 0]
 
 
-@pytest.mark.parametrize("shape", [(384, 384), (320, 277), (64, 512), (97, 33), (1, 1), (3, 2500)])
+SHAPES = [(384, 384), (320, 277), (64, 512), (97, 33), (1, 1), (3, 2500), (2500, 3), (1500, 1100)]
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 65535), (9000, 130), (2100, 2100)])
 def test_resizing_equals_torch_with_antialias(shape: tuple[int, int]) -> None:
     # In double precision: torch's float32 weights are themselves off by up to 1e-6.
     torch = pytest.importorskip("torch")
