@@ -83,6 +83,7 @@ def test_a_form_without_fields_is_empty() -> None:
         form(b'Content-Disposition: attachment; name="file"\r\n\r\n1'),
         form(b"X: " + b"x" * 9000 + b"\r\n" + field(b"a", b"1")),
         form(*[field(b"a", b"1")] * (MAX_PARTS + 1)),
+        form(*[b"X: " + b"x" * 6000 + b"\r\n" + field(b"a", b"1")] * 3),
     ],
 )
 def test_a_body_that_breaks_the_standard_is_refused(body: bytes) -> None:
