@@ -30,7 +30,7 @@ FORM = "multipart/form-data"
 RAW = ("application/dicom", "application/octet-stream")
 # The longest boundary has 70; the parser needs 86 ms for the worst 32 kB. What is longer is cut.
 MAX_CONTENT_TYPE_BYTES = 512
-# A body may come this slowly on top of SPINE_BODY_TIMEOUT_S: 0.5 Mbit/s.
+# A body that takes longer than SPINE_BODY_TIMEOUT_S must come this fast: 0.5 Mbit/s.
 SLOWEST_BYTES_PER_S = 64_000
 # Four times the largest ordinary slice; so many larger ones are received and answered at a time.
 LARGE_BODY_BYTES = 4_000_000
@@ -116,9 +116,10 @@ class Gate:
         if announced.isdigit() and int(announced[:20]) > allowed:
             raise _too_large(allowed)
         body = bytearray()
-        began = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        late = clock() + timeout_s
         try:
-            async with asyncio.timeout_at(began + timeout_s) as timeout:
+            async with asyncio.timeout_at(late) as timeout:
                 more = True
                 while more:
                     message = await receive()
@@ -129,16 +130,20 @@ class Gate:
                     body += chunk
                     if len(body) > allowed:
                         raise _too_large(allowed)
-                    await place.grow(len(chunk))
+                    if place.outgrows(len(chunk)):
+                        timeout.reschedule(None)  # that is not the client's slowness
+                        await place.wait_for_large_one()
+                        late = clock() + timeout_s
+                    place.grow(len(chunk))
                     if more:
-                        late = timeout_s + len(body) / SLOWEST_BYTES_PER_S
-                        timeout.reschedule(began + late)
+                        # Time is earned by bytes, and none is saved up for trickling later.
+                        earned = late + len(chunk) / SLOWEST_BYTES_PER_S
+                        late = min(earned, clock() + timeout_s)
+                        timeout.reschedule(late)
         except TimeoutError as error:
-            if place.waits:
-                raise Overloaded("too many large bodies are held; try again soon") from error
             raise RequestTooSlow(
-                f"a body must come within {timeout_s} s, and a second more for each"
-                f" {SLOWEST_BYTES_PER_S} bytes"
+                f"a body must come within {timeout_s} s, or go on at {SLOWEST_BYTES_PER_S} bytes"
+                " a second"
             ) from error
         return body
 
@@ -154,9 +159,8 @@ class _Place:
         self._gate = gate
         self._n_bytes = 0
         self._is_large = False
-        self.waits = False
 
-    async def grow(self, n_bytes: int) -> None:
+    def grow(self, n_bytes: int) -> None:
         """Take room for a piece of the body.
 
         Raises:
@@ -164,17 +168,28 @@ class _Place:
         """
         if self._is_large:
             return
-        gate = self._gate
         self._n_bytes += n_bytes
-        gate._n_bytes += n_bytes
-        if self._n_bytes > LARGE_BODY_BYTES:
-            self.waits = True
-            await gate._large_bodies.acquire()
-            self.waits = False
-            self._is_large = True
-            self._give_back()
-        elif gate._n_bytes > gate._settings.bodies_mb * 1_000_000:
+        self._gate._n_bytes += n_bytes
+        if self._gate._n_bytes > self._gate._settings.bodies_mb * 1_000_000:
             raise Overloaded("too many bodies are held; try again in a second")
+
+    def outgrows(self, n_bytes: int) -> bool:
+        """Whether with this piece the body is too large for the room that most share."""
+        return not self._is_large and self._n_bytes + n_bytes > LARGE_BODY_BYTES
+
+    async def wait_for_large_one(self) -> None:
+        """Change to one of the few places of large bodies.
+
+        Raises:
+            Overloaded: none became free in time.
+        """
+        try:
+            async with asyncio.timeout(self._gate._settings.body_timeout_s):
+                await self._gate._large_bodies.acquire()
+        except TimeoutError as error:
+            raise Overloaded("too many large bodies are held; try again soon") from error
+        self._is_large = True
+        self._give_back()
 
     def leave(self) -> None:
         """Give all of it back."""

@@ -37,7 +37,7 @@ class Settings:
             a few kB, so this is far above `concurrency`.
         decode_threads: decoders release the GIL only in part; more than the cores is waste.
         head_timeout_s: for a request's head; a slow network needs a fraction of it.
-        body_timeout_s: for a request's body, and a second more for each 64 kB of it.
+        body_timeout_s: for a request's body; one that takes longer must come with 64 kB/s.
         deadline_s: a received request is answered with 504 after this; BentoML keeps 18 kB a
             request for as long.
         drain_s: between a SIGTERM, at which readiness fails, and the end of listening, so that

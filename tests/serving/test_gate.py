@@ -120,6 +120,21 @@ async def test_a_body_that_stops_coming_is_too_slow(app: Application) -> None:
     assert the_gate._n_bytes == 0
 
 
+async def test_no_time_is_saved_up_for_trickling(app: Application) -> None:
+    the_gate = gate(app, body_timeout_s=1)
+    client = Client(DICOM).send(b"x" * MB, more=True)  # at 64 kB/s this would be worth 15 s
+
+    async def trickle() -> None:
+        while True:
+            client.send(b"x", more=True)
+            await asyncio.sleep(0.2)
+
+    trickling = asyncio.create_task(trickle())
+    with pytest.raises(RequestTooSlow):
+        await asyncio.wait_for(client.through(the_gate), 10)
+    trickling.cancel()
+
+
 async def test_a_client_that_leaves_is_gone(app: Application) -> None:
     the_gate = gate(app)
     with pytest.raises(ClientGone):
