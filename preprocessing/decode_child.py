@@ -16,7 +16,7 @@ import struct
 import sys
 from pathlib import Path
 
-from preprocessing.decoders import DecodeError, decode
+from preprocessing.decoders import Decoded, DecodeError, decode
 
 # Transfer syntax, rows, columns, bits of a sample, bytes of the frame, bytes expected, seconds of
 # computing, seconds in all.
@@ -58,7 +58,7 @@ def main() -> None:
             connection.sendall(samples)
 
 
-def _answer(syntax: str, frame: bytes, rows: int, columns: int, bits: int) -> tuple[int, bytes]:
+def _answer(syntax: str, frame: bytes, rows: int, columns: int, bits: int) -> tuple[int, Decoded]:
     try:
         return OK, decode(syntax, frame, rows, columns, bits)
     except DecodeError as error:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from preprocessing.transfer_syntaxes import JPEG_2000, JPEG_LS, RLE
 
 
+# As the decoder hands it over: a copy of a large frame is dear.
+Decoded = bytes | bytearray
+
+
 class DecodeError(Exception):
     """The frame cannot be decoded."""
 
 
-def decode(transfer_syntax: str, frame: bytes, rows: int, columns: int, bits: int) -> bytes:
+def decode(transfer_syntax: str, frame: bytes, rows: int, columns: int, bits: int) -> Decoded:
     """Decode one grayscale frame to little-endian samples.
 
     Args:
@@ -40,22 +44,25 @@ def decode(transfer_syntax: str, frame: bytes, rows: int, columns: int, bits: in
         raise DecodeError from error
 
 
-def _decode_rle(frame: bytes, n_pixels: int, bits: int) -> bytes:
+def _decode_rle(frame: bytes, n_pixels: int, bits: int) -> Decoded:
     import rle
 
-    return bytes(rle.rle.decode_frame(frame, n_pixels, bits, "<"))
+    decoded: bytearray = rle.rle.decode_frame(frame, n_pixels, bits, "<")
+    return decoded
 
 
-def _decode_jpeg_ls(frame: bytes) -> bytes:
+def _decode_jpeg_ls(frame: bytes) -> Decoded:
     import jpeg_ls
 
-    return bytes(jpeg_ls.decode_pixel_data(frame)[0])
+    decoded: bytearray = jpeg_ls.decode_pixel_data(frame)[0]
+    return decoded
 
 
-def _decode_jpeg_2000(frame: bytes) -> bytes:
+def _decode_jpeg_2000(frame: bytes) -> Decoded:
     from openjpeg.utils import decode_pixel_data
 
-    return bytes(decode_pixel_data(frame, version=2))
+    decoded: bytearray = decode_pixel_data(frame, version=2)
+    return decoded
 
 
 def _decode_jpeg(transfer_syntax: str, frame: bytes, rows: int, columns: int, bits: int) -> bytes:

@@ -15,12 +15,14 @@ from preprocessing.geometry import PixelLayout, read_layout
 from preprocessing.header import Header, read_header
 from preprocessing.limits import DEFAULT, Limits, check_transport
 from preprocessing.modality import check_modality
-from preprocessing.pixels import Samples, read_samples
+from preprocessing.pixels import Frame, read_stored
 from preprocessing.values import Item
 
 # Beyond these a spacing is a typing error: coils image 20 mm to 1 m with 64 to 4096 pixels.
 _SPACING_MM = (0.01, 20.0)
 _LARGEST_ASPECT = 20.0
+# An ordinary slice is converted in one piece, a 4096 x 4096 one without copies of its size.
+_PIXELS_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,11 @@ class ImageFile:
         """
         frames = self.layout.frames
         numbers = range(1, frames + 1) if numbers is None else tuple(numbers)
-        found = read_samples(self.header, self.layout, self.limits, numbers)
-        for number, samples in zip(numbers, found, strict=True):
+        found = read_stored(self.header, self.layout, self.limits, numbers)
+        for number, frame in zip(numbers, found, strict=True):
             groups = _functional_groups(self.header, number)
             yield Slice(
-                pixels=_modality_pixels(samples, self.layout, self.header, groups),
+                pixels=_modality_pixels(frame, self.layout, self.header, groups),
                 spacing_mm=_spacing(self.header, groups),
                 frame=number,
                 frames=frames,
@@ -146,29 +148,38 @@ def _find(groups: list[Item], sequence: int, tag: int) -> Item:
 
 
 def _modality_pixels(
-    samples: Samples, layout: PixelLayout, header: Header, groups: list[Item]
+    frame: Frame, layout: PixelLayout, header: Header, groups: list[Item]
 ) -> npt.NDArray[np.float32]:
-    """Apply rescale, polarity and padding, in this order."""
+    """Apply rescale, polarity and padding, in this order; some pixels at a time."""
     slope, intercept = _rescale(groups)
-    if layout.is_float and not np.isfinite(samples).all():
-        raise NotFinite("Some pixels are NaN or infinite; export the image anew.")
+    padding = _padding(layout, header)
+    pixels = np.empty(layout.rows * layout.columns, np.float32)
+    is_padding = np.zeros(pixels.size if padding else 0, np.bool_)
     with np.errstate(over="ignore", invalid="ignore"):
-        pixels = samples.astype(np.float32)
-        if slope != 1:
-            pixels *= np.float32(slope)
-        if intercept:
-            pixels += np.float32(intercept)
+        for first in range(0, pixels.size, _PIXELS_AT_ONCE):
+            block = pixels[first : first + _PIXELS_AT_ONCE]
+            samples = frame.samples(first, first + block.size)
+            if layout.is_float and not np.isfinite(samples).all():
+                raise NotFinite("Some pixels are NaN or infinite; export the image anew.")
+            block[:] = samples
+            if slope != 1:
+                block *= np.float32(slope)
+            if intercept:
+                block += np.float32(intercept)
+            if padding:
+                marked = (samples >= padding[0]) & (samples <= padding[1])
+                is_padding[first : first + block.size] = marked
         low, high = pixels.min(), pixels.max()
         if layout.is_inverted:
             # MONOCHROME1 shows the lowest value as white (PS3.3 C.7.6.3.1.2); the model learned
             # MONOCHROME2.
             np.subtract(low + high, pixels, out=pixels)
-    if not (np.isfinite(low) and np.isfinite(high) and np.isfinite(low + high)):
+            low, high = pixels.min(), pixels.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise NotFinite("Some pixels are not finite after rescaling; export the image anew.")
-    is_padding = _padding(samples, layout, header)
-    if is_padding is not None and is_padding.any() and not is_padding.all():
+    if is_padding.any() and not is_padding.all():
         pixels[is_padding] = pixels.min(where=~is_padding, initial=np.inf)
-    return pixels
+    return pixels.reshape(layout.rows, layout.columns)
 
 
 def _rescale(groups: list[Item]) -> tuple[float, float]:
@@ -180,8 +191,8 @@ def _rescale(groups: list[Item]) -> tuple[float, float]:
     return slope or 1.0, intercept or 0.0
 
 
-def _padding(samples: Samples, layout: PixelLayout, header: Header) -> npt.NDArray[np.bool_] | None:
-    """Mark the pixels that fill the frame (PS3.3 C.7.5.1.1.2)."""
+def _padding(layout: PixelLayout, header: Header) -> tuple[int, int] | None:
+    """Return the lowest and the highest value that fill the frame (PS3.3 C.7.5.1.1.2)."""
     if layout.is_float:
         return None
 
@@ -193,8 +204,7 @@ def _padding(samples: Samples, layout: PixelLayout, header: Header) -> npt.NDArr
         return None
     if limit is None:
         limit = value
-    marked: npt.NDArray[np.bool_] = (samples >= min(value, limit)) & (samples <= max(value, limit))
-    return marked
+    return min(value, limit), max(value, limit)
 
 
 def _spacing(header: Header, groups: list[Item]) -> tuple[float, float]:

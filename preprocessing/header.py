@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, replace
+from io import BytesIO
 
 from preprocessing import tags
 from preprocessing.encapsulation import UNDEFINED, cut_short
@@ -30,6 +31,7 @@ from preprocessing.walk import (
 _FIRST_GROUPS = frozenset({0x0008, 0x0010, 0x0018, 0x0020, 0x0028})
 # PS3.10 table 7.1-1 has 18; `is_compressed` reads them on the event loop.
 _MOST_META_ELEMENTS = 256
+_DEFLATED_AT_ONCE, _INFLATED_AT_ONCE = 1 << 16, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -130,15 +132,25 @@ def _file_meta(data: bytes, start: int, limits: Limits) -> tuple[Item, int]:
 def _inflate(data: bytes, start: int, limits: Limits) -> bytes:
     """Inflate the data set (PS3.5 A.5), never beyond the limit."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = BytesIO()  # grows in place; one large call would copy all its pieces at the end
+    view = memoryview(data)
     try:
-        inflated = inflater.decompress(memoryview(data)[start:], limits.max_inflated_bytes)
+        while start < len(data) and not inflater.eof:
+            rest: bytes | memoryview = view[start : start + _DEFLATED_AT_ONCE]
+            start += _DEFLATED_AT_ONCE
+            is_full = True
+            while (rest or is_full) and not inflater.eof:
+                piece = inflater.decompress(rest, _INFLATED_AT_ONCE)
+                rest, is_full = inflater.unconsumed_tail, len(piece) == _INFLATED_AT_ONCE
+                inflated.write(piece)
+                if inflated.tell() > limits.max_inflated_bytes:
+                    raise LimitExceeded(
+                        "The deflated data set inflates to more than "
+                        f"{limits.max_inflated_bytes} bytes."
+                    )
     except zlib.error as error:
         raise DamagedImage("The deflated data set cannot be inflated; export it anew.") from error
-    if inflater.unconsumed_tail:
-        raise LimitExceeded(
-            f"The deflated data set inflates to more than {limits.max_inflated_bytes} bytes."
-        )
-    return inflated
+    return inflated.getvalue()
 
 
 def _encoding(data: bytes, start: int, transfer_syntax: str | None) -> tuple[bool, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,7 @@ import numpy.typing as npt
 from preprocessing import encapsulation, tags
 from preprocessing.codestream import check_codestream
 from preprocessing.decode_process import DecodeTime, decode_in_child
-from preprocessing.errors import (
-    DamagedImage,
-    GeometryMismatch,
-)
+from preprocessing.errors import DamagedImage, GeometryMismatch
 from preprocessing.geometry import PixelLayout
 from preprocessing.header import Header
 from preprocessing.limits import Limits
@@ -22,6 +20,62 @@ from preprocessing.transfer_syntaxes import COMPRESSED, RLE
 from preprocessing.walk import PixelElement
 
 Samples = npt.NDArray[np.integer[Any] | np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the cells of one frame lie, and which of their bits are stored.
+
+    Args:
+        data: bytes that hold the cells.
+        start: of the first cell in them.
+        dtype: of a cell, with its byte order.
+        is_swapped: 8-bit cells lie in big-endian words, counted from `origin`.
+        origin: see above.
+        bits_stored: of each cell.
+        high_bit: the highest of these.
+        is_signed: that one is a sign.
+    """
+
+    data: bytes | bytearray
+    start: int
+    dtype: np.dtype[Any]
+    bits_stored: int
+    high_bit: int
+    is_signed: bool
+    is_swapped: bool = False
+    origin: int = 0
+
+    def samples(self, first: int, last: int) -> Samples:
+        """Read some pixels, in row-major order, with overlay bits removed and the sign applied.
+
+        Overlays used to live in the unused bits of a cell (retired, PS3.5 8.1.2).
+        """
+        width = self.dtype.itemsize
+        start, stop = self.start + first * width, self.start + last * width
+        # Sliced, not viewed: pixel data begins at any byte, and numpy is slow when unaligned.
+        raw = self._swapped(start, stop) if self.is_swapped else self.data[start:stop]
+        cells = np.frombuffer(raw, self.dtype)
+        if self.dtype.kind == "f":
+            return cells
+        bits = width * 8
+        cells = cells.astype(f"u{width}", copy=False)
+        # Shifted to the top, the sign bit is the machine's; shifted back, it is extended.
+        if self.high_bit < bits - 1:
+            cells = np.left_shift(cells, bits - 1 - self.high_bit)
+        stored: Samples = cells.view(f"i{width}" if self.is_signed else cells.dtype)
+        if self.bits_stored < bits:
+            out = stored if stored.flags.writeable else None
+            stored = np.right_shift(stored, bits - self.bits_stored, out=out)
+        return stored
+
+    def _swapped(self, start: int, stop: int) -> bytes:
+        """Undo the swap of byte pairs: 8-bit samples in big-endian OW words (PS3.5 8.1.1)."""
+        before, behind = (start - self.origin) % 2, (stop - self.origin) % 2
+        words = self.data[start - before : stop + behind]
+        words += words[-1:] * (len(words) % 2)
+        swapped = np.frombuffer(words, "u2").byteswap().tobytes()
+        return swapped[before : before + stop - start]
 
 
 def check_compression(transfer_syntax: str | None, element: PixelElement) -> None:
@@ -39,13 +93,10 @@ def check_compression(transfer_syntax: str | None, element: PixelElement) -> Non
         raise DamagedImage("Float pixel data cannot be compressed; export the image anew.")
 
 
-def read_samples(
+def read_stored(
     header: Header, layout: PixelLayout, limits: Limits, numbers: Iterable[int]
-) -> Iterator[Samples]:
-    """Yield the stored samples of the frames with these numbers, counted from 1.
-
-    Yields:
-        [H, W]; integers with overlay bits removed and the sign applied, or floats.
+) -> Iterator[Frame]:
+    """Yield the frames with these numbers, counted from 1, decompressed.
 
     Raises:
         ImageError: the pixel data is cut short, damaged or does not fit the declared geometry.
@@ -59,7 +110,7 @@ def read_samples(
 
 def _native(
     header: Header, layout: PixelLayout, length: int, numbers: Iterable[int]
-) -> Iterator[Samples]:
+) -> Iterator[Frame]:
     start, expected = layout.element.start, layout.frame_bytes * layout.frames
     found = min(length, len(header.data) - start)
     if found < expected:
@@ -68,35 +119,31 @@ def _native(
             f"but the pixel data has {found}; send the complete file."
         )
     # Zeros behind the pixels are padding; anything else belongs to a picture of another size.
-    if header.data[start + expected : start + found].strip(b"\0"):
+    if np.frombuffer(header.data, np.uint8, found - expected, start + expected).any():
         raise GeometryMismatch(
             f"The pixel data has {found} bytes, but {layout.frames} x {layout.rows} x "
             f"{layout.columns} pixels need {expected}."
         )
     order = ">" if header.big_endian else "<"
     kind = "f" if layout.is_float else "u"
-    dtype = np.dtype(f"{order}{kind}{layout.bits_allocated // 8}")
     for number in numbers:
-        offset = start + (number - 1) * layout.frame_bytes
-        if layout.bits_allocated == 8 and header.big_endian and layout.element.vr != b"OB":
-            samples = _swapped_bytes(header.data, start, offset, layout)
-        else:
-            # Sliced, not viewed: pixel data begins at any byte, and numpy is slow when unaligned.
-            samples = np.frombuffer(header.data[offset : offset + layout.frame_bytes], dtype)
-        yield _stored(samples, layout, layout.bits_stored, layout.high_bit)
-
-
-def _swapped_bytes(data: bytes, start: int, offset: int, layout: PixelLayout) -> Samples:
-    """Undo the swap of byte pairs: 8-bit samples in big-endian OW words (PS3.5 8.1.1)."""
-    at = np.arange(offset, offset + layout.frame_bytes) - start
-    whole = np.frombuffer(data, np.uint8, offset=start)
-    swapped: Samples = whole[np.minimum(at ^ 1, whole.size - 1)]
-    return swapped
+        yield Frame(
+            data=header.data,
+            start=start + (number - 1) * layout.frame_bytes,
+            dtype=np.dtype(f"{order}{kind}{layout.bits_allocated // 8}"),
+            bits_stored=layout.bits_stored,
+            high_bit=layout.high_bit,
+            is_signed=layout.is_signed,
+            is_swapped=layout.bits_allocated == 8
+            and header.big_endian
+            and layout.element.vr != b"OB",
+            origin=start,
+        )
 
 
 def _compressed(
     header: Header, layout: PixelLayout, limits: Limits, numbers: Iterable[int]
-) -> Iterator[Samples]:
+) -> Iterator[Frame]:
     syntax = header.transfer_syntax or ""
     found = encapsulation.frames(
         header.data,
@@ -106,8 +153,10 @@ def _compressed(
         limits,
         whole=syntax == RLE,
     )
+    view = memoryview(header.data)
     for number in numbers:
-        frame = b"".join(header.data[start:stop] for start, stop in found[number - 1])
+        parts = [view[start:stop] for start, stop in found[number - 1]]
+        frame = b"".join(parts)
         if syntax == RLE:
             bits, stored_bits, high_bit = layout.bits_allocated, layout.bits_stored, layout.high_bit
         else:
@@ -118,8 +167,14 @@ def _compressed(
             high_bit = stored_bits - 1
         shape = layout.rows, layout.columns
         decoded = decode_in_child(syntax, frame, shape, bits, _time_limit(layout, limits))
-        samples = np.frombuffer(decoded, f"<u{bits // 8}")
-        yield _stored(samples, layout, stored_bits, high_bit)
+        yield Frame(
+            data=decoded,
+            start=0,
+            dtype=np.dtype(f"<u{bits // 8}"),
+            bits_stored=stored_bits,
+            high_bit=high_bit,
+            is_signed=layout.is_signed,
+        )
 
 
 def _time_limit(layout: PixelLayout, limits: Limits) -> DecodeTime:
@@ -130,24 +185,3 @@ def _time_limit(layout: PixelLayout, limits: Limits) -> DecodeTime:
     """
     share = min(layout.rows * layout.columns / limits.max_pixels, 1.0)
     return DecodeTime(limits.decode_seconds * (0.05 + 0.95 * share), limits.decode_seconds)
-
-
-def _stored(samples: Samples, layout: PixelLayout, bits_stored: int, high_bit: int) -> Samples:
-    """Cut the stored bits out of each cell (PS3.5 8.1.1) and apply the sign.
-
-    Overlays used to live in the unused bits of a cell (retired, PS3.5 8.1.2).
-    """
-    samples = samples.reshape(layout.rows, layout.columns)
-    if layout.is_float:
-        return samples
-    bits_allocated = samples.dtype.itemsize * 8
-    cells = samples.astype(f"u{bits_allocated // 8}", copy=False)
-    signed = f"i{bits_allocated // 8}" if layout.is_signed else cells.dtype
-    # Shifted to the top, the sign bit is the machine's; shifted back, it is extended.
-    if high_bit < bits_allocated - 1:
-        cells = np.left_shift(cells, bits_allocated - 1 - high_bit)
-    stored: Samples = cells.view(signed)
-    if bits_stored < bits_allocated:
-        out = stored if stored.flags.writeable else None
-        stored = np.right_shift(stored, bits_allocated - bits_stored, out=out)
-    return stored

@@ -120,5 +120,3 @@ def fitted_shape(
     height_mm, width_mm = shape[0] * spacing_mm[0], shape[1] * spacing_mm[1]
     scale = size / max(height_mm, width_mm)
     return max(1, round(height_mm * scale)), max(1, round(width_mm * scale))
-
-

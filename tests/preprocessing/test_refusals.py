@@ -236,18 +236,35 @@ def test_zeros_behind_the_pixel_data_are_never_looked_at() -> None:
     np.testing.assert_array_equal(read_image(native(RAMP) + b"\0" * 10_000_000).pixels, RAMP)
 
 
-def test_a_deflate_bomb_is_stopped_at_its_limit() -> None:
+def deflated(data_set: bytes, behind: bytes = b"") -> bytes:
+    """Put another deflated data set into a file."""
     data = native(RAMP, NATIVE["deflated"])
     start = data.index(b"1.2.840.10008.1.2.1.99") + 22
     while data[start : start + 2] == b"\x02\x00":
         start += 8 + int.from_bytes(data[start + 6 : start + 8], "little")
     deflater = zlib.compressobj(wbits=-15)
-    bomb = b"".join(deflater.compress(b"\0" * (1 << 20)) for _ in range(100)) + deflater.flush()
+    return data[:start] + deflater.compress(data_set) + deflater.flush() + behind
+
+
+def data_set_of(data: bytes) -> bytes:
+    return data[data.index(b"\x08\x00\x16\x00UI") :]
+
+
+def test_a_deflate_bomb_is_stopped_at_its_limit() -> None:
+    bomb = deflated(b"\0" * (100 << 20))
     tracemalloc.start()
-    assert code_of(data[:start] + bomb) == "limit_exceeded"
+    assert code_of(bomb) == "limit_exceeded"
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 200 << 20
+    assert peak < 100 << 20
+
+
+@pytest.mark.parametrize("size", [1, 1 << 16, 1 << 20, 3 << 20])
+def test_bytes_behind_the_deflated_data_set_are_never_looked_at(size: int) -> None:
+    # More than one piece of the inflated, and more than one of the deflated bytes.
+    pixels = np.random.default_rng(1).integers(0, 4096, (900, 1000), np.uint16)
+    data = deflated(data_set_of(native(pixels)), b"\x5a" * size)
+    np.testing.assert_array_equal(read_image(data).pixels, pixels)
 
 
 def test_an_unknown_sequence_of_undefined_length_is_implicit_inside() -> None:
