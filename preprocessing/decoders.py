@@ -6,8 +6,9 @@ the JPEG family only. None of the decoders has a GPL licence.
 
 from __future__ import annotations
 
-from preprocessing.transfer_syntaxes import JPEG_2000, JPEG_LS, RLE
+from typing import cast
 
+from preprocessing.transfer_syntaxes import JPEG_2000, JPEG_LS, RLE
 
 # As the decoder hands it over: a copy of a large frame is dear.
 Decoded = bytes | bytearray
@@ -61,8 +62,7 @@ def _decode_jpeg_ls(frame: bytes) -> Decoded:
 def _decode_jpeg_2000(frame: bytes) -> Decoded:
     from openjpeg.utils import decode_pixel_data
 
-    decoded: bytearray = decode_pixel_data(frame, version=2)
-    return decoded
+    return cast(bytearray, decode_pixel_data(frame, version=2))
 
 
 def _decode_jpeg(transfer_syntax: str, frame: bytes, rows: int, columns: int, bits: int) -> bytes:
