@@ -1,0 +1,233 @@
+"""Hostile HTTP against a real server: each exchange ends as it may, and harms no other."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from tests.hostile import process_tree
+from tests.hostile.conftest import Report
+from tests.hostile.http_cases import (
+    DICOM,
+    LISTENER_PORT,
+    MARKER,
+    ORDINARY,
+    Case,
+    get,
+    head,
+    post,
+)
+from tests.hostile.http_cases_answers import assert_answers, assert_sound, outcome
+from tests.hostile.http_cases_bodies import BODIES
+from tests.hostile.http_cases_boundaries import BOUNDARIES
+from tests.hostile.http_cases_chunks import CHUNKS_AND_ORDER
+from tests.hostile.http_cases_heads import HEADS
+from tests.hostile.http_cases_large import EARLY, ENDLESS, endless
+from tests.hostile.http_cases_lengths import FRAMING
+from tests.hostile.http_cases_lures import LURES, TRAP
+from tests.hostile.http_cases_parts import PARTS
+from tests.hostile.http_cases_slow import CLIENTS, flood, play
+from tests.hostile.http_cases_targets import TARGETS
+from tests.hostile.http_cases_values import VALUES
+from tests.hostile.raw_http import HOST, Connection
+from tests.hostile.servers import Server
+
+CASES = [
+    *(*BOUNDARIES, *PARTS, *BODIES, *LURES, *FRAMING, *CHUNKS_AND_ORDER),
+    *(*HEADS, *TARGETS, *VALUES),
+]
+# All of them take half a minute; each eighth, from all lists, is in `make test`.
+QUICK = 8
+CLOSED_WITHIN_S = 30.0
+ANSWERED_WITHIN_S = 1.0
+MB = 1_000_000
+
+
+def params(cases: list[Case], quick: int = 0) -> list[object]:
+    """Name cases for pytest, and mark all but each so many as heavy."""
+    return [
+        pytest.param(
+            case,
+            id=ascii(case.name)[1:-1],
+            marks=[] if quick and number % quick == 0 else [pytest.mark.heavy],
+        )
+        for number, case in enumerate(cases)
+    ]
+
+
+@pytest.fixture(scope="module")
+def lure() -> Iterator[socket.socket]:
+    """A listener that the server must never connect to."""
+    with socket.create_server((HOST, 0)) as listener:
+        listener.setblocking(False)
+        yield listener
+
+
+@pytest.fixture(scope="module")
+def workers(server: Server) -> list[int]:
+    """The processes that answer, at first."""
+    return server.workers()
+
+
+def exchange(port: int, case: Case, lure_port: int) -> None:
+    """Play one case."""
+    to_head = False
+    with Connection(port) as connection:
+        if isinstance(case.send, bytes):
+            to_head = case.send.startswith(b"HEAD ")
+            connection.send(case.send.replace(LISTENER_PORT, b":%05d" % lure_port))
+        else:
+            case.send(connection)
+        answer = None
+        for expected in case.answers.split("; "):
+            answer = connection.answer(to_head)
+            found = connection.end if answer is None else outcome(answer, to_head)
+            assert found in expected.split(" | ")
+            if answer is None:
+                return
+            if answer.status >= 200:
+                assert_sound(answer, to_head)
+        assert answer is not None
+        if case.then == "open":
+            assert answer.header("connection") != "close"
+            connection.send(ORDINARY)
+            assert outcome(connection.answer()) == "200"
+            return
+        if case.then == "closed":
+            assert answer.header("connection") == "close"
+        else:
+            connection.finish_sending()
+        assert (connection.rest(), connection.end) == (b"", "closed")
+
+
+def assert_quiet(server: Server) -> None:
+    """Check that the log repeats nothing of what was sent, and tells of no fault."""
+    log = server.log.read_text(errors="replace").lower()
+    for word in ("zqmarker", MARKER.lower(), "203.0.113.77", "traceback", "error", "exception"):
+        assert word not in log, log[max(0, log.index(word) - 500) :][:1000]
+
+
+def assert_never_connected(lure: socket.socket) -> None:
+    """Check that nobody has asked at the lure."""
+    with pytest.raises(BlockingIOError):
+        lure.accept()
+
+
+@pytest.mark.parametrize("case", [*params(CASES, QUICK), *params(EARLY)])
+def test_each_case_ends_as_it_may_and_the_next_request_is_answered(
+    server: Server, workers: list[int], lure: socket.socket, case: Case
+) -> None:
+    exchange(server.port, case, lure.getsockname()[1])
+    assert_answers(server.port, ORDINARY)
+    assert all(map(process_tree.is_running, workers))
+    assert_never_connected(lure)
+    assert not TRAP.exists()
+    assert_quiet(server)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_never_ends_is_answered_and_its_connection_ended(
+    server: Server, report: Report, what: str
+) -> None:
+    start, piece, expected = ENDLESS[what]
+    before = process_tree.usage(server.pid)
+    with Connection(server.port) as connection, process_tree.watch_memory(server.pid) as memory:
+        began = time.monotonic()
+        n_sent = connection.stream(endless(start, piece), stop_at_answer=False)
+        report(f"ended after {n_sent / MB:.0f} MB and {time.monotonic() - began:.1f} s")
+        answer = connection.answer()
+    report(f"memory +{memory.growth(before) / MB:.0f} MB")
+    assert outcome(answer) in expected.split(" | ")
+    assert connection.end != "open"
+    assert memory.growth(before) < 400 * MB
+    assert_answers(server.port, ORDINARY)
+    assert_quiet(server)
+
+
+def slowest_answer(port: int, others: list[Future[tuple[Connection, float]]]) -> float:
+    """Ask again and again until the others are done; return the longest time of an answer."""
+    slowest = 0.0
+    while not all(other.done() for other in others):
+        began = time.monotonic()
+        assert_answers(port, ORDINARY)
+        slowest = max(slowest, time.monotonic() - began)
+        time.sleep(0.2)
+    return slowest
+
+
+@pytest.mark.heavy
+def test_slow_clients_are_told_and_closed_in_30_s_while_others_are_answered_in_1_s(
+    server: Server, report: Report
+) -> None:
+    with ThreadPoolExecutor(len(CLIENTS)) as threads:
+        slow = [threads.submit(play, client, server.port) for client in CLIENTS]
+        slowest = slowest_answer(server.port, slow)
+    report(f"the others were answered within {slowest * 1e3:.0f} ms")
+    for client, future in zip(CLIENTS, slow, strict=True):
+        connection, seconds = future.result()
+        report(f"{client.name}: {connection.end} after {seconds:.0f} s")
+        for expected in client.answers.split("; "):
+            assert outcome(connection.answer()) == expected, client.name
+        assert (connection.rest(), connection.end) == (b"", "closed"), client.name
+        assert seconds < CLOSED_WITHIN_S, client.name
+    assert slowest < ANSWERED_WITHIN_S
+    assert_quiet(server)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("path", "reads"),
+    [("/livez", True), ("/Zqmarker", True), ("/docs.json", False)],
+    ids=["a known path", "an unknown path", "without reading"],
+)
+def test_who_asks_on_one_connection_without_end_costs_the_others_nothing(
+    server: Server, report: Report, path: str, reads: bool
+) -> None:
+    before = process_tree.usage(server.pid)
+    seconds = 5.0 if reads else CLOSED_WITHIN_S
+    with ThreadPoolExecutor(1) as threads, process_tree.watch_memory(server.pid) as memory:
+        flooding = threads.submit(flood, server.port, get(path), seconds, reads)
+        slowest = slowest_answer(server.port, [flooding])
+    connection, seconds = flooding.result()
+    report(f"{connection.end} after {seconds:.0f} s, memory +{memory.growth(before) / MB:.0f} MB")
+    report(f"the others were answered within {slowest * 1e3:.0f} ms")
+    assert slowest < ANSWERED_WITHIN_S
+    assert memory.growth(before) < 400 * MB
+    assert reads or connection.end != "open"
+    assert_quiet(server)
+
+
+def series(port: int) -> set[str]:
+    """The names and labels of all metrics."""
+    lines = assert_answers(port, get("/metrics")).body.decode().splitlines()
+    return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+
+def test_unknown_paths_methods_and_values_create_no_metric_series(server: Server) -> None:
+    def ask(number: int) -> None:
+        for path in (f"/Zqmarker-{number}", f"/livez/{number}", f"/predict/{number}/%ff"):
+            assert_answers(server.port, get(path), "404 not_found")
+        for method in ("GET", "DELETE", "OPTIONS"):
+            assert_answers(
+                server.port, head(f"{method} /predict HTTP/1.1"), "405 method_not_allowed"
+            )
+        for field in (f"Host: host-{number}", f"User-Agent: agent-{number}", f"X-{number}: y"):
+            assert_answers(server.port, post(DICOM, "application/dicom", field))
+        assert_answers(server.port, post(DICOM, f"text/{number}"), "415 unsupported_media_type")
+        assert_answers(
+            server.port,
+            post(DICOM, target=f"/predict?threshold=x{number}"),
+            "400 threshold_invalid",
+        )
+
+    ask(0)  # what each of the answers creates is there now
+    series(server.port)
+    before = series(server.port)
+    for number in range(1, 20):
+        ask(number)
+    assert series(server.port) == before
