@@ -29,6 +29,7 @@ _ROOT = Path(__file__).parents[1]
 _GRACE_SECONDS = 2.0
 # Starting takes 0.15 s; a machine may be busy.
 _START_SECONDS = 20.0
+_STARTS = 3
 # Only what a Python process needs to start: no keys, no settings.
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
 _ADVICE = "export the image anew, best as Explicit VR Little Endian"
@@ -212,19 +213,25 @@ def _take() -> _Child:
 
 
 def _start_child() -> _Child:
-    ours, theirs = socket.socketpair()
-    try:
-        with theirs:
-            child = _Child(_spawn(theirs), ours)
-    except OSError as error:
-        ours.close()
-        raise DecoderUnavailable("the decoder process does not start") from error
-    try:
-        _receive(ours, len(READY), time.monotonic() + _START_SECONDS)
-    except OSError as error:
-        child.stop()
-        raise DecoderUnavailable("the decoder process does not start") from error
-    return child
+    """Start a process, again if it is killed while it starts."""
+    for _ in range(_STARTS):
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                child = _Child(_spawn(theirs), ours)
+        except OSError as error:
+            ours.close()
+            raise DecoderUnavailable("the decoder process does not start") from error
+        try:
+            _receive(ours, len(READY), time.monotonic() + _START_SECONDS)
+        except ConnectionError:
+            child.stop()
+        except OSError:  # a timeout too
+            child.stop()
+            break
+        else:
+            return child
+    raise DecoderUnavailable("the decoder process does not start")
 
 
 def _spawn(connection: socket.socket) -> subprocess.Popen[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.config import HTTP_PROTOCOLS
@@ -36,11 +37,30 @@ MAX_LINGER_BYTES = 512_000_000
 WRITE_TIMEOUT_S = 20.0
 # Connections above the limit that still get an answer; further ones are dropped.
 ANSWERED_ABOVE_LIMIT = 256
+# Files that are no connections: 50 at most were seen with decoders and metrics.
+OTHER_FILES = 64
+# Requests that one client may send before it has the answer to the first.
+MAX_PIPELINED = 32
 
 
 def install() -> None:
     """Let uvicorn use this protocol wherever it would choose one by itself."""
     HTTP_PROTOCOLS["auto"] = f"{__name__}:BoundedProtocol"
+
+
+@cache
+def connection_limits() -> tuple[int, int]:
+    """How many connections this process serves, and how many it holds: files bound both."""
+    wanted = settings().connections
+    try:
+        import resource
+    except ImportError:  # Windows
+        return wanted, wanted + ANSWERED_ABOVE_LIMIT
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY:
+        return wanted, wanted + ANSWERED_ABOVE_LIMIT
+    room = max(files - OTHER_FILES, 8)
+    return min(wanted, room * 3 // 4), min(wanted + ANSWERED_ABOVE_LIMIT, room)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -69,10 +89,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, unless there are too many."""
         super().connection_made(transport)
-        excess = len(self.connections) - self._limits.connections
-        if excess > ANSWERED_ABOVE_LIMIT:
+        served, held = connection_limits()
+        if len(self.connections) > held:
             transport.abort()
-        elif excess > 0:
+        elif len(self.connections) > served:
             self._refuse(Problem.of(TooManyConnections("too many are open; try again in a second")))
         else:
             self._wait_for_head()
@@ -113,6 +133,8 @@ class BoundedProtocol(HttpToolsProtocol):
         ):
             self._head_error = self._oversized_head()
             raise ValueError("the head is too large")  # ends in send_400_response
+        if len(self.pipeline) == MAX_PIPELINED:
+            raise ValueError("too many requests wait")  # those before it are answered
         super().on_headers_complete()
         self.cycle.transport = _Farewell(self)  # type: ignore[assignment] # has what a cycle calls
         if self.parser.should_upgrade():

@@ -100,7 +100,8 @@ async def score_file(
     prepare = partial(
         prepare_frames,
         spec=spec,
-        count=settings.max_batch,
+        # Never more than the queue holds, or an idle server would be too busy for the file.
+        count=min(settings.max_batch, settings.queue),
         stop=stop,
         deadline=time.monotonic() + settings.deadline_s,
     )

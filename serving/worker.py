@@ -12,14 +12,12 @@ from typing import Any
 
 from uvicorn.server import Server
 
+from serving.connection import ANSWERED_ABOVE_LIMIT, OTHER_FILES
 from serving.drain import drain
 from serving.settings import Settings
 from serving.telemetry import log, log_fault, without_tracebacks
 
 _PR_SET_PDEATHSIG = 1
-# Model files, metrics, decoders, the listener and some room.
-_OTHER_FILES = 128
-_MOST_FILES = 65_536
 
 
 def prepare(settings: Settings) -> None:
@@ -61,12 +59,12 @@ def open_enough_files(settings: Settings) -> None:
     except ImportError:  # Windows
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.connections + _OTHER_FILES
+    wanted = settings.connections + ANSWERED_ABOVE_LIMIT + OTHER_FILES
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if most < wanted:
-        log.warning("only %d files may be open; set SPINE_CONNECTIONS below %d", most, most)
+        log.warning("only %d files may be open: fewer connections than SPINE_CONNECTIONS", most)
 
 
 def end_with_supervisor() -> None:
