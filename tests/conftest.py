@@ -24,6 +24,13 @@ for _name in [name for name in os.environ if name.startswith("SPINE_")]:
 MODEL_SIZE = 64
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of tests/hostile; pytest reads them here only, before it knows what is collected."""
+    parser.addoption(
+        "--soak-seconds", type=float, default=600.0, help="how long tests/hostile/test_soak.py runs"
+    )
+
+
 @pytest.fixture(scope="session")
 def model_store() -> Path:
     """A BENTOML_HOME whose store holds spine_autoencoder: real, 64 px, untrained."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -12,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 DICOM = "application/dicom"
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class Client:
     async def open(self) -> None:
         """Connect, unless it is connected."""
         if self._streams is None:
-            self._streams = await asyncio.open_connection(_HOST, self._server_port)
+            self._streams = await asyncio.open_connection(HOST, self._server_port)
             self._port = self._streams[1].get_extra_info("sockname")[1]
 
     async def send(self, request: bytes) -> Exchange:
@@ -140,7 +138,7 @@ class Client:
             writer = self._streams[1]
             self._streams, self._port = None, 0
             writer.transport.abort()
-            await _closed(writer)
+            await closed(writer)
 
 
 async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -152,7 +150,8 @@ async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
         return  # the reader sees it too
 
 
-async def _closed(writer: asyncio.StreamWriter) -> None:
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Wait until an aborted connection is gone."""
     try:
         await writer.wait_closed()
     except OSError:
@@ -230,53 +229,3 @@ async def under_load(
             yield load
         finally:
             load.is_over = True
-
-
-async def trickle(
-    server_port: int, start: bytes, piece: bytes, every_s: float, seconds: float
-) -> tuple[float, bytes] | None:
-    """Send a start, then a piece again and again, until the server closes the connection.
-
-    Args:
-        server_port: on this machine.
-        start: sent at once.
-        piece: sent each `every_s`; nothing when empty.
-        every_s: see above.
-        seconds: after which it gives up.
-
-    Returns:
-        Seconds until the close and what the server had sent; None when it did not close.
-    """
-    started = time.monotonic()
-    reader, writer = await asyncio.open_connection(_HOST, server_port)
-    received = b""
-    try:
-        writer.write(start)
-        while (passed := time.monotonic() - started) < seconds:
-            try:
-                data = await asyncio.wait_for(reader.read(65536), every_s)
-            except TimeoutError:
-                writer.write(piece)
-                continue
-            if not data:
-                return passed, received
-            received += data
-    except OSError:
-        return time.monotonic() - started, received
-    finally:
-        writer.transport.abort()
-        await _closed(writer)
-    return None
-
-
-def vanish(server_port: int, data: bytes, wait_s: float = 0.0, reset: bool = True) -> None:
-    """Send something and go away: with a reset, as a killed client does, or with a close."""
-    with socket.create_connection((_HOST, server_port)) as connection:
-        connection.settimeout(10)
-        try:
-            connection.sendall(data)
-            time.sleep(wait_s)
-        except OSError:
-            return  # the server went first
-        if reset:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -16,9 +16,10 @@ import pytest
 
 from tests.hostile import inotify, process_tree
 from tests.hostile.conftest import Serve
-from tests.hostile.load import get, post, vanish
+from tests.hostile.load import get, post
 from tests.hostile.request_mix import refused, valid
 from tests.hostile.servers import Server
+from tests.hostile.slow import vanish
 
 pytestmark = pytest.mark.heavy
 

@@ -13,8 +13,9 @@ import pytest
 
 from tests.hostile import process_tree
 from tests.hostile.conftest import Report, Serve
-from tests.hostile.load import DICOM, get, head, post, trickle, vanish
+from tests.hostile.load import DICOM, get, head, post
 from tests.hostile.servers import Server
+from tests.hostile.slow import trickle, vanish
 
 pytestmark = pytest.mark.heavy
 

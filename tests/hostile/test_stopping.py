@@ -13,8 +13,9 @@ import pytest
 from tests.dicom_files import make_dicom, noise
 from tests.hostile import process_tree
 from tests.hostile.conftest import Report, Serve
-from tests.hostile.load import DICOM, Exchange, get, head, post, statuses, trickle, under_load
+from tests.hostile.load import DICOM, Exchange, get, head, post, statuses, under_load
 from tests.hostile.servers import Server
+from tests.hostile.slow import trickle
 
 pytestmark = pytest.mark.heavy
 
