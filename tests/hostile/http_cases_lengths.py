@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tests.hostile.http_cases import DICOM, LENGTH, Case, chunked, cut, get, head, sized
+from tests.hostile.http_cases import DICOM, LENGTH, Case, chunked, cut, get, head, post, sized
 
 BAD = "400 bad_request"
 TOO_LARGE = "413 body_too_large"
 CHUNKS = chunked(DICOM)
 # Answered by nobody who kept to the framing of the request before it.
 SMUGGLED = get("/smuggled")
+TEN = f"Content-Length: {10 * len(SMUGGLED)}"
 
 LENGTHS = [
     Case("no length and no body", sized(body=b""), "400 empty_file"),
@@ -96,6 +97,30 @@ LENGTHS = [
     ),
 ]
 
+# A body that nobody wants is skipped, not read as requests.
+SKIPPED = [
+    Case("GET with a body of requests", head("GET /livez HTTP/1.1", TEN) + SMUGGLED * 10, "200"),
+    Case(
+        "404 and a body of requests", head("POST /a HTTP/1.1", TEN) + SMUGGLED * 10, "404 not_found"
+    ),
+    Case(
+        "405 and a body of requests",
+        head("PUT /predict HTTP/1.1", TEN) + SMUGGLED * 10,
+        "405 method_not_allowed",
+    ),
+    Case(
+        "415 and a body of requests",
+        post(SMUGGLED * 10, "text/plain"),
+        "415 unsupported_media_type",
+    ),
+    Case("413 and a body of requests", post(SMUGGLED * 900_000), TOO_LARGE, "either"),
+    Case(
+        "404 and chunks of requests",
+        head("POST /a HTTP/1.1", "Transfer-Encoding: chunked") + chunked(SMUGGLED * 10),
+        "404 not_found",
+    ),
+]
+
 SMUGGLING = [
     *[
         Case(f"a length and {text!r}", sized(text, LENGTH, body=body + SMUGGLED), BAD, "closed")
@@ -154,4 +179,4 @@ SMUGGLING = [
     ),
 ]
 
-FRAMING = [*LENGTHS, *SMUGGLING]
+FRAMING = [*LENGTHS, *SKIPPED, *SMUGGLING]
