@@ -114,6 +114,10 @@ class Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave."""
         self._socket.close()
 
     def send(self, *pieces: bytes, pause_s: float = 0.0) -> None:
