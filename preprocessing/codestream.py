@@ -6,6 +6,7 @@ the claim is compared with the declared geometry before any decoder runs.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from preprocessing.errors import DamagedImage, GeometryMismatch, NotGrayscale
@@ -17,8 +18,10 @@ _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD8)) | {0x01, 0xFF}
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 # A JP2 file header, not allowed in DICOM but seen, is shorter than this.
 _LONGEST_JP2_HEADER = 4096
-# Bytes of padding that may follow the end-of-image marker.
+# Bytes other than zero that may follow the end-of-image marker.
 _LONGEST_PADDING = 16
+# PS3.5 G.5: the number of segments, and the offset of each of at most 15.
+_RLE_HEADER = struct.Struct("<16L")
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,7 @@ def check_codestream(frame: bytes, rows: int, columns: int) -> Codestream:
         GeometryMismatch: it claims another size than Rows x Columns.
     """
     if frame.startswith(b"\xff\xd8"):
-        if b"\xff\xd9" not in frame[-_LONGEST_PADDING:]:
-            raise DamagedImage("A compressed frame is cut short; send the complete file.")
+        _check_end(frame)
         found = _read_jpeg(frame)
     else:
         start = frame.find(_SOC_SIZ, 0, _LONGEST_JP2_HEADER)
@@ -58,6 +60,33 @@ def check_codestream(frame: bytes, rows: int, columns: int) -> Codestream:
             f"but Rows x Columns is {rows} x {columns}."
         )
     return found
+
+
+def check_rle(frame: bytes, n_segments: int) -> None:
+    """Compare the header of an RLE frame with what its cells need (PS3.5 G.5).
+
+    Raises:
+        DamagedImage: the header ends early, or its segments lie outside of the frame.
+        GeometryMismatch: it has more or fewer segments than cells have bytes.
+    """
+    if len(frame) < _RLE_HEADER.size:
+        raise DamagedImage("A compressed frame is cut short; send the complete file.")
+    n_found, *offsets = _RLE_HEADER.unpack_from(frame)
+    if n_found != n_segments:
+        raise GeometryMismatch(
+            f"A compressed frame holds {n_found} segments, but its pixels need {n_segments}."
+        )
+    ends = [*offsets[1:n_segments], len(frame)]
+    starts = offsets[:n_segments]
+    if starts[0] < _RLE_HEADER.size or any(a >= b for a, b in zip(starts, ends, strict=True)):
+        raise DamagedImage("The segments of a compressed frame lie outside of it.")
+
+
+def _check_end(frame: bytes) -> None:
+    """See that a JPEG ends; fragments are filled up with zeros, by some writers to whole blocks."""
+    end = frame.rfind(b"\xff\xd9") + 2
+    if end < 2 or (len(frame) - end > _LONGEST_PADDING and frame[end:].strip(b"\0")):
+        raise DamagedImage("A compressed frame is cut short; send the complete file.")
 
 
 def _read_jpeg(frame: bytes) -> Codestream | None:
@@ -87,4 +116,7 @@ def _read_jpeg2000(frame: bytes, start: int) -> Codestream | None:
         return None
     right, bottom, left, top = (int.from_bytes(siz[at : at + 4], "big") for at in (2, 6, 10, 14))
     components = int.from_bytes(siz[34:36], "big")
-    return Codestream(bottom - top, right - left, components, precision=(siz[36] & 0x7F) + 1)
+    # A component may be sampled coarser than the grid.
+    step_x, step_y = max(siz[37], 1), max(siz[38], 1)
+    rows, columns = -top // step_y - -bottom // step_y, -left // step_x - -right // step_x
+    return Codestream(rows, columns, components, precision=(siz[36] & 0x7F) + 1)

@@ -79,7 +79,7 @@ def frames(
         GeometryMismatch: the fragments do not make as many frames as are declared.
     """
     found, _ = fragments(data, start, len(data), big_endian, limits)
-    table, parts = found[:1], found[1:]
+    table, parts = found[:1], [(first, last) for first, last in found[1:] if first < last]
     if not parts:
         raise DamagedImage("The pixel data has no fragment; send the complete file.")
     if n_frames == 1:

@@ -68,7 +68,7 @@ def read_layout(header: Header, limits: Limits) -> PixelLayout:
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,
         high_bit=high_bit,
-        is_signed=bool(_integer(header, tags.PIXEL_REPRESENTATION)),
+        is_signed=_is_signed(header),
         is_float=is_float,
         is_inverted=photometric == "MONOCHROME1",
     )
@@ -110,8 +110,18 @@ def _frames(header: Header, limits: Limits) -> int:
     return int(number)
 
 
+def _is_signed(header: Header) -> bool:
+    """Tell whether samples have a sign; a missing PixelRepresentation means that they do not."""
+    representation = _integer(header, tags.PIXEL_REPRESENTATION)
+    if representation not in (None, 0, 1):
+        raise UnsupportedPixelFormat(
+            "PixelRepresentation is neither 0 nor 1; export the image anew."
+        )
+    return representation == 1
+
+
 def _bits(header: Header, element: PixelElement) -> tuple[int, int, int]:
-    """Return BitsAllocated, BitsStored and HighBit, the last two repaired where impossible."""
+    """Return BitsAllocated, BitsStored and HighBit; a HighBit that cannot be is repaired."""
     if element.tag in _FLOAT_BITS:
         bits = _FLOAT_BITS[element.tag]
         return bits, bits, bits - 1
@@ -121,8 +131,13 @@ def _bits(header: Header, element: PixelElement) -> tuple[int, int, int]:
             "BitsAllocated is missing or not 8, 16 or 32; export the slice with 16 bit."
         )
     stored = _integer(header, tags.BITS_STORED)
-    if stored is None or not 1 <= stored <= allocated:
+    if stored is None:
         stored = allocated
+    if not 1 <= stored <= allocated:
+        raise UnsupportedPixelFormat(
+            f"BitsStored is not between 1 and BitsAllocated, which is {allocated}; "
+            "export the image anew."
+        )
     high = _integer(header, tags.HIGH_BIT)
     if high is None or not stored - 1 <= high < allocated:
         high = stored - 1

@@ -52,7 +52,7 @@ _FOREIGN_MAGIC = {
     b"\x7fELF": "a program",
     b"#!": "a script",
 }
-# PE, ELF, Mach-O (both orders, 32 and 64 bit, universal), script, Java class.
+# PE, ELF, Mach-O (both orders, 32 and 64 bit, universal), script, Java class, WebAssembly, Android.
 _EXECUTABLE_MAGIC = (
     b"MZ",
     b"\x7fELF",
@@ -62,6 +62,10 @@ _EXECUTABLE_MAGIC = (
     b"\xce\xfa\xed\xfe",
     b"\xcf\xfa\xed\xfe",
     b"\xca\xfe\xba\xbe",
+    b"\xbe\xba\xfe\xca",
+    b"\0asm",
+    b"dex\n",
+    b"<?php",
 )
 PREAMBLE_BYTES = 128
 PREFIX = b"DICM"

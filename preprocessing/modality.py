@@ -6,7 +6,8 @@ from preprocessing import tags, values
 from preprocessing.errors import NotAnImage, WrongModality
 from preprocessing.header import Header
 
-_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_STANDARD = "1.2.840.10008.5.1."
+_STORAGE = _STANDARD + "4.1.1."
 _MR = {
     _STORAGE + "4",  # MR Image Storage
     _STORAGE + "4.1",  # Enhanced MR
@@ -45,7 +46,7 @@ def check_modality(header: Header) -> None:
         if sop_class == prefix or sop_class.startswith(prefix + "."):
             raise NotAnImage(f"The SOP class is that of {name}; {_ADVICE}.")
     # Private classes pass: some vendors use them for MR.
-    if sop_class.startswith(_STORAGE) and sop_class not in _MR | _SECONDARY_CAPTURE:
+    if sop_class.startswith(_STANDARD) and sop_class not in _MR | _SECONDARY_CAPTURE:
         raise WrongModality(f"The SOP class is that of another modality than MR; {_ADVICE}.")
     modality = values.code(header.values, tags.MODALITY)
     if modality not in (None, "MR"):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preprocessing import encapsulation, tags
-from preprocessing.codestream import check_codestream
+from preprocessing.codestream import check_codestream, check_rle
 from preprocessing.decode_process import DecodeTime, decode_in_child
 from preprocessing.errors import DamagedImage, GeometryMismatch
 from preprocessing.geometry import PixelLayout
@@ -113,11 +113,17 @@ def _native(
 ) -> Iterator[Frame]:
     start, expected = layout.element.start, layout.frame_bytes * layout.frames
     found = min(length, len(header.data) - start)
+    # Some writers count the byte that makes the length even and leave it out.
+    if length > found + 1:
+        raise encapsulation.cut_short()
     if found < expected:
         raise DamagedImage(
             f"{layout.frames} x {layout.rows} x {layout.columns} pixels need {expected} bytes, "
             f"but the pixel data has {found}; send the complete file."
         )
+    is_swapped = layout.bits_allocated == 8 and header.big_endian and layout.element.vr != b"OB"
+    if is_swapped:
+        expected = min(expected + expected % 2, found)  # the last byte is the first of its word
     # Zeros behind the pixels are padding; anything else belongs to a picture of another size.
     if np.frombuffer(header.data, np.uint8, found - expected, start + expected).any():
         raise GeometryMismatch(
@@ -134,9 +140,7 @@ def _native(
             bits_stored=layout.bits_stored,
             high_bit=layout.high_bit,
             is_signed=layout.is_signed,
-            is_swapped=layout.bits_allocated == 8
-            and header.big_endian
-            and layout.element.vr != b"OB",
+            is_swapped=is_swapped,
             origin=start,
         )
 
@@ -158,6 +162,7 @@ def _compressed(
         parts = [view[start:stop] for start, stop in found[number - 1]]
         frame = b"".join(parts)
         if syntax == RLE:
+            check_rle(frame, layout.bits_allocated // 8)
             bits, stored_bits, high_bit = layout.bits_allocated, layout.bits_stored, layout.high_bit
         else:
             precision = check_codestream(frame, layout.rows, layout.columns).precision

@@ -44,6 +44,7 @@ ITEM = 0xFFFEE000
 ITEM_DELIMITATION = 0xFFFEE00D
 SEQUENCE_DELIMITATION = 0xFFFEE0DD
 
+SHAPE = frozenset({ROWS, COLUMNS, BITS_ALLOCATED})
 PIXEL_TAGS = frozenset({FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA})
 
 # Tag -> what is wanted of its items; an empty tree is a plain value.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from preprocessing import tags
 from preprocessing.encapsulation import UNDEFINED, cut_short, fragments
-from preprocessing.errors import DamagedImage, LimitExceeded
+from preprocessing.errors import DamagedImage, ImageError, LimitExceeded
 from preprocessing.limits import Limits
 from preprocessing.values import Item
 
@@ -57,21 +57,37 @@ def is_vr(vr: bytes) -> bool:
 
 
 def walk_dataset(walk: Walk) -> Item:
-    """Return the wanted values that stand before the pixel data; note where that lies.
+    """Return the wanted values and note where the pixel data lies.
+
+    What stands behind the pixel data is looked at only if the shape is missing before it.
 
     Raises:
         LimitExceeded: more depth, items, elements or header bytes than allowed.
         DamagedImage: the header ends early or contradicts itself.
     """
-    return _elements(walk, walk.start, len(walk.data), 0, tags.DATASET)[0]
+    kept = _elements(walk, walk.start, len(walk.data), 0, tags.DATASET)[0]
+    if walk.pixels is not None and not kept.keys() >= tags.SHAPE:
+        kept = _behind_pixels(walk, walk.pixels) | kept
+    return kept
+
+
+def _behind_pixels(walk: Walk, pixels: PixelElement) -> Item:
+    """Return the wanted values of a writer that puts elements out of order; none if damaged."""
+    data = walk.data
+    try:
+        if pixels.length is None:
+            _, walk.start = fragments(data, pixels.start, len(data), walk.big_endian, walk.limits)
+        else:
+            walk.start = pixels.start + pixels.length
+        return _elements(walk, walk.start, len(data), 0, tags.DATASET)[0]
+    except ImageError:
+        return {}  # who needs a value says that it is missing
 
 
 def _elements(
     walk: Walk, position: int, end: int, depth: int, wanted: tags.Wanted
 ) -> tuple[Item, int]:
-    """Walk one data set up to its end, its delimiter or, at the top, the pixel data.
-
-    What lies behind the pixel data is never looked at.
+    """Walk one data set up to its end, its delimiter or, at the top, the first pixel data.
 
     Returns:
         The wanted values, and the position behind the data set.
@@ -81,13 +97,14 @@ def _elements(
         tag, vr, value, length = element_header(walk, position)
         if depth == 0:
             _check_header_size(walk, value)
-            if tag in tags.PIXEL_TAGS:
+            if tag in tags.PIXEL_TAGS and walk.pixels is None:
                 walk.pixels = PixelElement(tag, vr, value, None if length == UNDEFINED else length)
                 return kept, value
         if tag >> 16 == 0xFFFE:
             if depth == 0:
                 raise DamagedImage("A delimiter stands outside of any sequence; export it anew.")
-            return kept, value
+            # Without a delimiter of its own the item ends where the next one or the sequence does.
+            return kept, value if tag == tags.ITEM_DELIMITATION else position
         if length != UNDEFINED and value + length > end:
             raise cut_short()
         nested = wanted.get(tag)
@@ -117,7 +134,8 @@ def _items(
     encoding = walk.implicit, walk.big_endian
     if vr == b"UN":
         # PS3.5 6.2.2: an unknown sequence of undefined length is implicit VR little endian inside.
-        walk.implicit, walk.big_endian = True, False
+        # Some writers leave it explicit.
+        walk.implicit, walk.big_endian = not is_vr(walk.data[position + 12 : position + 14]), False
     while position + 8 <= end:
         tag, _, value, length = element_header(walk, position)
         if tag == tags.SEQUENCE_DELIMITATION:

@@ -105,6 +105,30 @@ def test_a_codestream_of_another_size_is_refused_before_it_is_decoded(name: str)
         read_image(encapsulated(RAMP, syntax, [frame], Rows=8))
 
 
+@pytest.mark.parametrize("name", ["JPEG lossless", "JPEG-LS lossless", "JPEG 2000 lossless"])
+def test_a_frame_filled_up_with_zeros_and_empty_fragments_is_read(name: str) -> None:
+    syntax, frame = LOSSLESS[name]
+    filled = frame + b"\0" * (4096 - len(frame))
+    data = encapsulated(RAMP, syntax, [filled], BitsStored=12, HighBit=11)
+    end = data.rindex(b"\xfe\xff\xdd\xe0")
+    data = data[:end] + b"\xfe\xff\0\xe0\0\0\0\0" + data[end:]
+    np.testing.assert_array_equal(read_image(data).pixels, RAMP)
+
+
+def test_an_rle_frame_with_too_few_segments_is_refused_before_it_is_decoded() -> None:
+    frame = b"\1" + encode_rle(RAMP)[1:]
+    with pytest.raises(GeometryMismatch, match="1 segments"):
+        read_image(encapsulated(RAMP, RLE, [frame]))
+
+
+def test_a_subsampled_codestream_has_the_size_of_its_samples() -> None:
+    frame = bytearray(codestreams.JPEG_2000)
+    at = frame.index(b"\xff\x51")
+    frame[at + 41 : at + 43] = b"\2\2"  # XRsiz and YRsiz
+    with pytest.raises(GeometryMismatch, match="holds 8 x 12 pixels"):
+        read_image(encapsulated(RAMP, JPEG + "90", [bytes(frame)]))
+
+
 def test_a_codestream_with_three_components_is_not_grayscale() -> None:
     frame = encode_jpeg_2000(np.zeros((32, 32, 3), np.uint8), photometric_interpretation=1)
     with pytest.raises(NotGrayscale):

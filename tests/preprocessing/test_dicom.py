@@ -67,6 +67,13 @@ def test_eight_bit_words_in_big_endian_order_are_swapped_back() -> None:
     np.testing.assert_array_equal([image.pixels for image in read_frames(data)], pixels)
 
 
+def test_an_odd_number_of_bytes_in_big_endian_words_keeps_the_last_one() -> None:
+    # 1 2 3 and a byte of padding, in words of the other order: 2 1 0 3.
+    data = native(np.array([[1, 2, 3]], np.uint8), NATIVE["big endian"])
+    data = data[:-16] + b"\x7f\xe0\x00\x10OW\0\0\0\0\0\4" + b"\2\1\0\3"
+    assert read_image(data).pixels.tolist() == [[1, 2, 3]]
+
+
 def test_padding_becomes_the_lowest_of_the_rest() -> None:
     pixels = np.array([[-2000, 5], [7, 9]], np.int16)
     image = read_image(native(pixels, PixelPaddingValue=-2000))

@@ -178,6 +178,8 @@ def test_a_decimal_string_that_is_too_long_is_read() -> None:
         ({"BitsAllocated": 1}, "unsupported_pixel_format"),
         ({"BitsAllocated": 64}, "unsupported_pixel_format"),
         ({"BitsAllocated": None}, "unsupported_pixel_format"),
+        ({"BitsStored": 17}, "unsupported_pixel_format"),
+        ({"PixelRepresentation": 2}, "unsupported_pixel_format"),
         ({"Rows": 4}, "damaged_image"),
         ({"Rows": 2}, "geometry_mismatch"),
     ],
@@ -185,6 +187,26 @@ def test_a_decimal_string_that_is_too_long_is_read() -> None:
 )
 def test_a_declared_geometry_that_cannot_be_is_refused(changes: dict[str, Any], code: str) -> None:
     assert code_of(native(RAMP, **changes)) == code
+
+
+@pytest.mark.parametrize(("claimed", "is_read"), [(24, True), (25, True), (26, False)])
+def test_pixel_data_may_lack_no_more_than_the_byte_that_makes_it_even(
+    claimed: int, is_read: bool
+) -> None:
+    data = native(RAMP)
+    start = len(data) - RAMP.nbytes
+    data = data[: start - 4] + claimed.to_bytes(4, "little") + data[start:]
+    if is_read:
+        np.testing.assert_array_equal(read_image(data).pixels, RAMP)
+    else:
+        assert code_of(data) == "damaged_image"
+
+
+def test_a_shape_that_stands_behind_the_pixels_is_read() -> None:
+    data = native(RAMP)
+    rows, pixels = data.index(b"\x28\0\x10\0US"), data.index(b"\xe0\x7f\x10\0")
+    moved = data[:rows] + data[rows + 20 : pixels] + data[pixels:] + data[rows : rows + 20]
+    np.testing.assert_array_equal(read_image(moved).pixels, RAMP)
 
 
 def test_an_object_without_pixel_data_has_no_pixels() -> None:
