@@ -8,14 +8,22 @@ way to choose another protocol class than uvicorn's "auto"; `install` puts this 
 from __future__ import annotations
 
 import asyncio
+import sys
 import uuid
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from serving.errors import HeadersTooLarge, RequestTooSlow, TargetTooLong, TooManyConnections
+from serving.errors import (
+    BodyTooLarge,
+    HeadersTooLarge,
+    RequestTooSlow,
+    TargetTooLong,
+    TooManyConnections,
+)
 from serving.problems import FIXED_HEADERS, Problem, framework_problem
 from serving.settings import settings
 from serving.telemetry import count_refusal
@@ -77,7 +85,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.ws_protocol_class = None  # nothing here speaks WebSocket
         self._limits = settings()
         self._in_head = True
-        self._head_bytes = 0
+        self._overhead_bytes = 0  # of a head, or of what frames a body in chunks
+        self._piece = b""
         self._head_error: Problem | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -105,25 +114,46 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; see that a head ends, and that the rest of a refused body does."""
+        """Parse what came; see that a head, a chunk's line and the rest of a refused body end."""
         if self._linger_timer is not None:
             self._lingered_bytes += len(data)
             if self._lingered_bytes > MAX_LINGER_BYTES:
                 self.transport.close()
-        if self._is_deaf or self.transport.is_closing():
+        if not self._listens():
             return
-        self._head_bytes += len(data)
+        self._overhead_bytes += len(data)
+        self._piece = data
         super().data_received(data)
-        if not self._in_head or self._is_deaf:
+        if not self._listens():
             return
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(self._oversized_head())
-        elif self._head_bytes and self._head_timer is None:
+        if self._overhead_bytes > MAX_HEAD_BYTES:
+            if self._linger_timer is not None:
+                self.transport.close()  # it has its answer
+            elif self._in_head:
+                self._refuse(self._oversized_head())
+            else:
+                self._refuse(Problem.of(BodyTooLarge("its chunks cost more than they bring")))
+        elif self._in_head and self._overhead_bytes > 0 and self._head_timer is None:
             self._wait_for_head()
 
+    def on_message_begin(self) -> None:
+        """Note that a head begins, perhaps in the piece that ended the request before."""
+        self._overhead_bytes += 1
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; those behind a body in chunks must not change it."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """Refuse a head that is too large, else start the application."""
+        """Refuse a head that is too large or no HTTP/1, else start the application."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise ValueError("this is no proxy")
+            return  # read again by _unsupported_upgrade_warning
         self._in_head = False
+        self._overhead_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -133,27 +163,33 @@ class BoundedProtocol(HttpToolsProtocol):
         ):
             self._head_error = self._oversized_head()
             raise ValueError("the head is too large")  # ends in send_400_response
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            raise ValueError("another version of HTTP")
         if len(self.pipeline) == MAX_PIPELINED:
             raise ValueError("too many requests wait")  # those before it are answered
         super().on_headers_complete()
         self.cycle.transport = _Farewell(self)  # type: ignore[assignment] # has what a cycle calls
-        if self.parser.should_upgrade():
-            self.cycle.keep_alive = False  # answered as it stands; the parser takes nothing more
+
+    def on_body(self, body: bytes) -> None:
+        """Pass on a piece of the body; chunks may cost an eighth of what they bring."""
+        self._overhead_bytes -= len(body) + len(body) // 8
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note that a body is complete: the next bytes are another head."""
+        if self.parser.should_upgrade():
+            return
         self._in_head = True
-        self._head_bytes = 0
+        self._overhead_bytes = 0
         super().on_message_complete()
-        if self._linger_timer is not None:
+        if self._is_last:
+            self._is_deaf = True
+        elif self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None
-            if self._is_last:
-                self.transport.close()
-            else:
-                self.timeout_keep_alive_task = self.loop.call_later(
-                    self.timeout_keep_alive, self.timeout_keep_alive_handler
-                )
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or read away what is left of this one."""
@@ -166,11 +202,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def close_after_body(self) -> None:
         """Close the connection once the client has sent what it wants to send."""
         self._is_last = True
+        self._is_deaf |= self._in_head  # the request is complete: what follows is not heard
         self.pipeline.clear()
-        if self._in_head and not self._is_deaf:
-            self.transport.close()
-        elif self._linger_timer is None:
+        if self._linger_timer is None:
             self._linger()
+
+    def shutdown(self) -> None:
+        """Close what waits for a request or has its answer; the rest closes with its answer."""
+        if self._linger_timer is not None:
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or what `on_headers_complete` refused."""
@@ -187,8 +229,32 @@ class BoundedProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
         super().resume_writing()
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; one in a head has its own time."""
+        if self._head_timer is None:
+            super().timeout_keep_alive_handler()
+
+    def _listens(self) -> bool:
+        return not (self._is_deaf or self.transport.is_closing())
+
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: an upgrade may be ignored (RFC 9110, 7.8)."""
+        """Read a request again without its wish to upgrade, which may be ignored (RFC 9110, 7.8).
+
+        The parser stops at it before the body; uvicorn would answer as if there were none.
+        """
+        error = sys.exc_info()[1]
+        body_at = error.args[0] if error else len(self._piece)
+        lines = [b"%b %b HTTP/1.1\r\n" % (self.parser.get_method(), self.url)]
+        for name, value in self.headers:
+            if name == b"connection":
+                tokens = (token.strip() for token in value.split(b","))
+                value = b", ".join(token for token in tokens if token.lower() != b"upgrade")
+            if name != b"upgrade":
+                lines.append(b"%b: %b\r\n" % (name, value))
+        rest = self._piece[body_at:]
+        self.parser = httptools.HttpRequestParser(self)
+        self._in_head = True
+        self.data_received(b"".join((*lines, b"\r\n", rest)))
 
     def _wait_for_head(self) -> None:
         self._head_timer = self.loop.call_later(self._limits.head_timeout_s, self._head_is_late)
@@ -197,7 +263,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_timer = None
         if self.cycle is not None and not self.cycle.response_complete:
             self._wait_for_head()  # the request before is still being answered
-        elif self._head_bytes:
+        elif self._overhead_bytes:
             self._refuse(
                 Problem.of(
                     RequestTooSlow(
@@ -252,6 +318,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _linger(self) -> None:
         """Read away what still comes, for a while."""
+        if self.transport.is_closing():
+            return
         if self._is_last and self.transport.can_write_eof():
             self.transport.write_eof()
         self._unset_keepalive_if_required()

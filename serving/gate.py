@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from serving.settings import Settings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+Headers = Iterable[tuple[bytes, bytes]]
 
 RECEIVED = "spine.received"
 FORM = "multipart/form-data"
@@ -79,7 +82,7 @@ class Gate:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
+        headers = scope["headers"]
         media_type, boundary = read_media_type(headers)
         self._check_room()
         place = _Place(self)
@@ -100,9 +103,7 @@ class Gate:
         if self._n_answering >= self._settings.concurrency:
             raise Overloaded("too many requests are being answered; try again in a second")
 
-    async def _receive_body(
-        self, headers: dict[bytes, bytes], receive: Receive, place: _Place
-    ) -> bytearray:
+    async def _receive_body(self, headers: Headers, receive: Receive, place: _Place) -> bytearray:
         """Collect the body; stop at each limit, whatever length was announced.
 
         Raises:
@@ -112,9 +113,10 @@ class Gate:
             ClientGone: the client closed the connection before the end.
         """
         allowed, timeout_s = self._settings.max_upload_bytes, self._settings.body_timeout_s
-        announced = headers.get(b"content-length", b"")
-        if announced.isdigit() and int(announced[:20]) > allowed:
-            raise _too_large(allowed)
+        for announced in _values(headers, b"content-length"):
+            # The server has parsed it: a number of 64 bits, perhaps with zeros before it.
+            if announced.isdigit() and int(announced[-20:]) > allowed:
+                raise _too_large(allowed)
         body = bytearray()
         clock = asyncio.get_running_loop().time
         late = clock() + timeout_s
@@ -203,17 +205,23 @@ class _Place:
         self._n_bytes = 0
 
 
-def read_media_type(headers: dict[bytes, bytes]) -> tuple[str, bytes]:
+def _values(headers: Headers, name: bytes) -> list[bytes]:
+    return [value for key, value in headers if key == name]
+
+
+def read_media_type(headers: Headers) -> tuple[str, bytes]:
     """Read how the body is written: (media type, boundary).
 
     Raises:
-        UnsupportedMediaType: neither a form nor DICOM, or compressed on top of it.
+        UnsupportedMediaType: neither a form nor DICOM, both, or compressed on top of it.
     """
-    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-        raise UnsupportedMediaType("send the body without a Content-Encoding")
-    content_type, options = parse_options_header(
-        headers.get(b"content-type", b"")[:MAX_CONTENT_TYPE_BYTES]
-    )
+    for encoding in _values(headers, b"content-encoding"):
+        if encoding.strip().lower() != b"identity":
+            raise UnsupportedMediaType("send the body without a Content-Encoding")
+    types = _values(headers, b"content-type")
+    if len(types) > 1:
+        raise UnsupportedMediaType("send one Content-Type")
+    content_type, options = parse_options_header(b"".join(types)[:MAX_CONTENT_TYPE_BYTES])
     media_type = content_type.decode("latin-1").strip().lower()
     if media_type != FORM and media_type not in RAW:
         raise UnsupportedMediaType(
