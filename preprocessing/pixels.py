@@ -159,27 +159,32 @@ def _compressed(
     )
     view = memoryview(header.data)
     for number in numbers:
-        parts = [view[start:stop] for start, stop in found[number - 1]]
-        frame = b"".join(parts)
-        if syntax == RLE:
-            check_rle(frame, layout.bits_allocated // 8)
-            bits, stored_bits, high_bit = layout.bits_allocated, layout.bits_stored, layout.high_bit
-        else:
-            precision = check_codestream(frame, layout.rows, layout.columns).precision
-            bits = 8 if precision <= 8 else 16 if precision <= 16 else 32
-            # The codestream carries samples, not cells: HighBit has no meaning in it.
-            stored_bits = min(precision, layout.bits_stored)
-            high_bit = stored_bits - 1
-        shape = layout.rows, layout.columns
-        decoded = decode_in_child(syntax, frame, shape, bits, _time_limit(layout, limits))
-        yield Frame(
-            data=decoded,
-            start=0,
-            dtype=np.dtype(f"<u{bits // 8}"),
-            bits_stored=stored_bits,
-            high_bit=high_bit,
-            is_signed=layout.is_signed,
-        )
+        encoded = b"".join([view[start:stop] for start, stop in found[number - 1]])
+        frame = _decoded(syntax, encoded, layout, limits)
+        del encoded  # before the frame is converted, which takes the most memory
+        yield frame
+
+
+def _decoded(syntax: str, encoded: bytes, layout: PixelLayout, limits: Limits) -> Frame:
+    """Decode one frame, after its header agreed with the declared geometry."""
+    if syntax == RLE:
+        check_rle(encoded, layout.bits_allocated // 8)
+        bits, stored_bits, high_bit = layout.bits_allocated, layout.bits_stored, layout.high_bit
+    else:
+        precision = check_codestream(encoded, layout.rows, layout.columns).precision
+        bits = 8 if precision <= 8 else 16 if precision <= 16 else 32
+        # The codestream carries samples, not cells: HighBit has no meaning in it.
+        stored_bits = min(precision, layout.bits_stored)
+        high_bit = stored_bits - 1
+    shape = layout.rows, layout.columns
+    return Frame(
+        data=decode_in_child(syntax, encoded, shape, bits, _time_limit(layout, limits)),
+        start=0,
+        dtype=np.dtype(f"<u{bits // 8}"),
+        bits_stored=stored_bits,
+        high_bit=high_bit,
+        is_signed=layout.is_signed,
+    )
 
 
 def _time_limit(layout: PixelLayout, limits: Limits) -> DecodeTime:
