@@ -49,6 +49,11 @@ CHUNKING = [
         "a chunk size of 5000 digits", post_chunked(b"0" * 5000 + CHUNKS), f"200 | {BAD}", "either"
     ),
     Case("a chunk size line of 1 MB", post_chunked(b"1" * 1_000_000), BAD, "closed"),
+    Case(
+        "a large body in chunks of 64 bytes",
+        post_chunked(chunked(*[b"x" * 64] * 9000)),
+        "415 not_dicom",
+    ),
     Case("no chunks", post_chunked(b"0\r\n\r\n"), "400 empty_file"),
     Case("a chunk of 2^64 bytes", post_chunked(b"10000000000000000\r\n" + DICOM), BAD, "closed"),
     Case(
@@ -130,6 +135,12 @@ ORDER = [
         "a bad one between two good ones",
         ORDINARY + post(b"x") + ORDINARY,
         "200; 415 not_dicom; 200",
+    ),
+    Case(
+        "a hundred at once",
+        get("/livez") * 100,
+        "; ".join(["200"] + ["200 | closed"] * 99),
+        "either",
     ),
     Case("unknown paths at once", get("/Zqmarker") * 20, "; ".join(["404 not_found"] * 20)),
     Case(

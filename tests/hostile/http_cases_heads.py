@@ -81,59 +81,6 @@ VERSIONS = [
     Case("Connection: Zqmarker", head(LIVEZ, "Connection: Zqmarker, host"), "200", "either"),
 ]
 
-UPGRADES = [
-    Case(
-        "h2c",
-        head(
-            LIVEZ,
-            "Connection: Upgrade, HTTP2-Settings",
-            "Upgrade: h2c",
-            "HTTP2-Settings: AAMAAABkAAQAAP__",
-        ),
-        "200",
-        "either",
-    ),
-    Case(
-        "h2c, then HTTP/2",
-        head(LIVEZ, "Connection: Upgrade", "Upgrade: h2c") + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        f"200; {BAD} | closed",
-        "either",
-    ),
-    Case("h2c with a file", sized(LENGTH, "Connection: Upgrade", "Upgrade: h2c"), "200", "either"),
-    Case("TLS asked for", head(LIVEZ, "Connection: Upgrade", "Upgrade: TLS/1.2"), "200", "either"),
-    *[
-        Case(
-            f"a WebSocket at {path}",
-            get(
-                path,
-                "Connection: Upgrade",
-                "Upgrade: websocket",
-                "Sec-WebSocket-Version: 13",
-                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            ),
-            answers,
-            "either",
-        )
-        for path, answers in {
-            "/livez": f"200 | {BAD}",
-            "/predict": f"405 method_not_allowed | {BAD}",
-            "/Zqmarker": f"404 not_found | {BAD}",
-        }.items()
-    ],
-    Case(
-        "a WebSocket's frames behind it",
-        get("/livez", "Connection: Upgrade", "Upgrade: websocket") + b"\x81\x85\0\0\0\0hello",
-        f"200; {BAD} | closed",
-        "either",
-    ),
-    Case(
-        "an upgrade to 7 kB",
-        head(LIVEZ, "Connection: Upgrade", "Upgrade: " + "x" * 7000),
-        "200",
-        "either",
-    ),
-]
-
 FIELDS = [
     Case("a header line of 1 MB", get("/livez", "X: " + "x" * 1_000_000), LONG, "closed"),
     Case(
@@ -209,4 +156,4 @@ FIELDS = [
     ),
 ]
 
-HEADS = [*GARBAGE, *VERSIONS, *UPGRADES, *FIELDS]
+HEADS = [*GARBAGE, *VERSIONS, *FIELDS]

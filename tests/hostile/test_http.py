@@ -32,13 +32,14 @@ from tests.hostile.http_cases_lures import LURES, TRAP
 from tests.hostile.http_cases_parts import PARTS
 from tests.hostile.http_cases_slow import CLIENTS, flood, play
 from tests.hostile.http_cases_targets import TARGETS
+from tests.hostile.http_cases_upgrades import UPGRADES
 from tests.hostile.http_cases_values import VALUES
 from tests.hostile.raw_http import HOST, Connection
 from tests.hostile.servers import Server
 
 CASES = [
     *(*BOUNDARIES, *PARTS, *BODIES, *LURES, *FRAMING, *CHUNKS_AND_ORDER),
-    *(*HEADS, *TARGETS, *VALUES),
+    *(*HEADS, *UPGRADES, *TARGETS, *VALUES),
 ]
 # All of them take half a minute; each eighth, from all lists, is in `make test`.
 QUICK = 8
@@ -199,6 +200,15 @@ def test_who_asks_on_one_connection_without_end_costs_the_others_nothing(
     assert slowest < ANSWERED_WITHIN_S
     assert memory.growth(before) < 400 * MB
     assert reads or connection.end != "open"
+    assert_quiet(server)
+
+
+def test_who_asks_for_many_and_vanishes_leaves_no_fault_behind(server: Server) -> None:
+    for request in (ORDINARY, get("/docs.json"), get("/Zqmarker")) * 10:
+        with Connection(server.port) as connection:
+            connection.send(request * 20)
+            connection.answer()
+    assert_answers(server.port, ORDINARY)
     assert_quiet(server)
 
 

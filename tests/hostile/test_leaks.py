@@ -31,6 +31,7 @@ from tests.hostile.http_cases_lures import LURES
 from tests.hostile.http_cases_marked import MARK, marked_files
 from tests.hostile.http_cases_parts import PARTS
 from tests.hostile.http_cases_targets import TARGETS
+from tests.hostile.http_cases_upgrades import UPGRADES
 from tests.hostile.http_cases_values import VALUES
 from tests.hostile.process_tree import Socket
 from tests.hostile.raw_http import Answer, Connection
@@ -44,7 +45,7 @@ MARKERS = (MARK.lower(), "99887766554433", "203.0.113.77")
 PAGES = ("/", "/docs.json", "/schema.json", "/metrics", "/livez", "/readyz", "/healthz")
 CASES: list[Case] = [
     *(*BOUNDARIES, *PARTS, *BODIES, *LURES, *CHUNKS_AND_ORDER),
-    *(*HEADS, *TARGETS, *VALUES),
+    *(*HEADS, *UPGRADES, *TARGETS, *VALUES),
 ]
 
 
