@@ -87,6 +87,9 @@ def load_model(directory: Path, runtime: str | None = None) -> LoadedModel:
 
 def _load_onnx(path: Path) -> Reconstruct:
     """Build an onnxruntime session on one thread; scale by worker processes, not by threads."""
+    # From 1.32 on it keeps a database in the home and sends events to its maker, also on Linux; it
+    # reads this when it is imported.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

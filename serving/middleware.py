@@ -171,7 +171,7 @@ def _address(scope: Scope) -> tuple[str, int] | None:
     """The client's address, if it is one: a proxy passes on what a client may have written."""
     host, port = scope.get("client") or ("", 0)
     try:
-        return str(ipaddress.ip_address(host)), port
+        return str(ipaddress.ip_address(host.partition("%")[0])), port  # a zone may be any text
     except ValueError:
         return None
 
