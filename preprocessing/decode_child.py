@@ -56,6 +56,7 @@ def main() -> None:
         connection.sendall(REPLY.pack(status))
         if status == OK:
             connection.sendall(samples)
+        del frame, samples  # or they stay until the next frame comes: 80 MB of a large one
 
 
 def _answer(syntax: str, frame: bytes, rows: int, columns: int, bits: int) -> tuple[int, Decoded]:
