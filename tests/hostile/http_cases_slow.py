@@ -76,14 +76,32 @@ def play(client: SlowClient, port: int) -> tuple[Connection, float]:
         return connection, time.monotonic() - began
 
 
-def flood(port: int, request: bytes, seconds: float, reads: bool) -> tuple[Connection, float]:
-    """Ask again and again without waiting for answers, until the server closes or time is over."""
-    began = time.monotonic()
+def flood(port: int, request: bytes, seconds: float) -> int:
+    """Ask again and again without waiting for answers, on a new connection after each closed one.
+
+    Returns:
+        The number of connections.
+    """
+    until = time.monotonic() + seconds
     many = request * 2000
-    n_sent = 0
-    with Connection(port, receive_buffer=0 if reads else 4096) as connection:
-        while connection.end == "open" and time.monotonic() - began < seconds:
-            n_sent += connection.push(many[n_sent % len(many) :], within_s=0.1)
-            if reads:
+    n_connections = 0
+    while time.monotonic() < until:
+        n_connections += 1
+        n_sent = 0
+        with Connection(port) as connection:
+            while connection.end == "open" and time.monotonic() < until:
+                n_sent += connection.push(many[n_sent % len(many) :], within_s=0.1)
                 connection.skip()
+    return n_connections
+
+
+def ask_and_never_read(port: int, request: bytes, seconds: float) -> tuple[Connection, float]:
+    """Ask for twenty answers at a time and read none, until the server closes or time is over."""
+    began = time.monotonic()
+    twenty = request * 20
+    n_sent = 0
+    with Connection(port, receive_buffer=4096) as connection:
+        while connection.end == "open" and time.monotonic() - began < seconds:
+            n_sent += connection.push(twenty[n_sent % len(twenty) :], within_s=0.1)
+            time.sleep(0.2)
         return connection, time.monotonic() - began

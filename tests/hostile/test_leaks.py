@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile import process_tree
+from tests.hostile.conftest import Serve
 from tests.hostile.http_cases import (
     LISTENER_PORT,
     Case,
@@ -42,6 +43,7 @@ pytestmark = pytest.mark.heavy
 ROOT = Path(__file__).parents[2]
 # The second is in the UIDs of `marked_files`, the third an address that only clients name.
 MARKERS = (MARK.lower(), "99887766554433", "203.0.113.77")
+LOOPBACK = "0100007F"  # 127.0.0.1, as /proc/net/tcp writes it
 PAGES = ("/", "/docs.json", "/schema.json", "/metrics", "/livez", "/readyz", "/healthz")
 CASES: list[Case] = [
     *(*BOUNDARIES, *PARTS, *BODIES, *LURES, *CHUNKS_AND_ORDER),
@@ -204,4 +206,10 @@ def test_nobody_was_called(told: Told) -> None:
 
 
 def test_one_tcp_listener_is_all_that_can_be_reached(server: Server, told: Told) -> None:
-    assert process_tree.listeners(server.pids()) == [("tcp", "0100007F", server.port)]
+    assert process_tree.listeners(server.pids()) == [("tcp", LOOPBACK, server.port)]
+
+
+def test_two_workers_share_the_one_listener(serve: Serve) -> None:
+    server = serve(SPINE_WORKERS="2")
+    assert process_tree.wait_until(lambda: len(server.workers()) == 2, seconds=30)
+    assert process_tree.listeners(server.pids()) == [("tcp", LOOPBACK, server.port)]

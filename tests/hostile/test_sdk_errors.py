@@ -29,6 +29,8 @@ from tests.hostile.raw_http import Connection
 from tests.hostile.servers import Server
 from tests.serving.problems import FIELDS
 
+pytestmark = pytest.mark.heavy
+
 KEY = "sdk-key-0123456789"
 Write = Callable[[bytes], Path]
 
@@ -143,7 +145,6 @@ def test_the_client_goes_on_after_each_error(server: Server, write: Write) -> No
             assert client.predict(file=write(slice_of()))["reconstruction_mse"] >= 0
 
 
-@pytest.mark.heavy
 def test_a_missing_key_raises_401_and_the_token_of_the_client_opens(
     serve: Serve, write: Write
 ) -> None:
@@ -156,7 +157,6 @@ def test_a_missing_key_raises_401_and_the_token_of_the_client_opens(
         assert client.predict(file=write(slice_of()))["frames"] == 1
 
 
-@pytest.mark.heavy
 def test_a_rate_that_is_exceeded_raises_429(serve: Serve, write: Write) -> None:
     server = serve(SPINE_RATE_PER_S="1", SPINE_RATE_BURST="4")
     path = write(slice_of())
@@ -165,7 +165,6 @@ def test_a_rate_that_is_exceeded_raises_429(serve: Serve, write: Write) -> None:
     assert_ours(caught.value, BentoMLException, "rate_limited")
 
 
-@pytest.mark.heavy
 def test_too_many_connections_raise_503(serve: Serve, write: Write) -> None:
     server = serve(SPINE_CONNECTIONS="8")
     with sync_client(server) as client:
@@ -178,7 +177,6 @@ def test_too_many_connections_raise_503(serve: Serve, write: Write) -> None:
     assert_ours(caught.value, ServiceUnavailable, "too_many_connections")
 
 
-@pytest.mark.heavy
 def test_a_deadline_that_passes_raises_504(serve: Serve, write: Write) -> None:
     server = serve(SPINE_DEADLINE_S="1")
     many = make_dicom(noise((1800, 64, 128)))
@@ -187,7 +185,6 @@ def test_a_deadline_that_passes_raises_504(serve: Serve, write: Write) -> None:
     assert_ours(caught.value, BentoMLException, "deadline_exceeded")
 
 
-@pytest.mark.heavy
 def test_a_client_waits_for_no_server_that_drains(serve: Serve) -> None:
     server = serve(SPINE_DRAIN_S="5")
     with sync_client(server) as client:
