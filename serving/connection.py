@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 from uvicorn.config import HTTP_PROTOCOLS
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from serving.errors import (
     BodyTooLarge,
@@ -29,6 +33,7 @@ from serving.settings import settings
 from serving.telemetry import count_refusal
 
 if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
@@ -87,6 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._overhead_bytes = 0  # of a head, or of what frames a body in chunks
         self._piece = b""
+        self._running: RequestResponseCycle | None = None
         self._head_error: Problem | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -111,6 +117,10 @@ class BoundedProtocol(HttpToolsProtocol):
         for timer in (self._head_timer, self._write_timer, self._linger_timer):
             if timer is not None:
                 timer.cancel()
+        if self._running is not None and not self._running.response_complete:
+            # uvicorn tells the request that came last, and the one that runs may be another.
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -169,6 +179,11 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("too many requests wait")  # those before it are answered
         super().on_headers_complete()
         self.cycle.transport = _Farewell(self)  # type: ignore[assignment] # has what a cycle calls
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start the application on a request, when those before it have their answers."""
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Pass on a piece of the body; chunks may cost an eighth of what they bring."""

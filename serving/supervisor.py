@@ -26,6 +26,7 @@ def harden(settings: Settings) -> None:
     """Change the arbiter that `bentoml serve` is about to start; call it once before that."""
     from bentoml._internal.utils import circus
 
+    find_temporary_folder()
     plain = circus.Arbiter.__init__
 
     def hardened(self: Any, watchers: Sequence[Any], **options: Any) -> None:
@@ -40,6 +41,22 @@ def harden(settings: Settings) -> None:
         plain(self, watchers, **options)
 
     circus.Arbiter.__init__ = hardened  # type: ignore[method-assign]
+
+
+def find_temporary_folder() -> None:
+    """Let BentoML make its folders in its home where every usual place is full or read-only.
+
+    One for sockets, one for a client in each worker; both stay empty here.
+    """
+    import tempfile
+
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        tempfile.tempdir = BentoMLContainer.tmp_bento_store_dir.get()
+        os.environ["TMPDIR"] = tempfile.tempdir  # for the workers
 
 
 def warn_if_open(hosts: Sequence[str | None], settings: Settings) -> None:
