@@ -175,6 +175,8 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("the head is too large")  # ends in send_400_response
         if self.parser.get_http_version() not in ("1.0", "1.1"):
             raise ValueError("another version of HTTP")
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise ValueError("two hosts (RFC 9112, 3.2)")
         if len(self.pipeline) == MAX_PIPELINED:
             raise ValueError("too many requests wait")  # those before it are answered
         super().on_headers_complete()
@@ -259,7 +261,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         error = sys.exc_info()[1]
         body_at = error.args[0] if error else len(self._piece)
-        lines = [b"%b %b HTTP/1.1\r\n" % (self.parser.get_method(), self.url)]
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
         for name, value in self.headers:
             if name == b"connection":
                 tokens = (token.strip() for token in value.split(b","))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from serving.access import KeyRing, RateLimit
 from serving.drain import drain
-from serving.errors import RequestError
+from serving.errors import RequestError, Unauthorized
 from serving.problems import FIXED_HEADERS, MEDIA_TYPE, Problem, framework_problem
 from serving.settings import Access, Settings
 from serving.telemetry import count_refusal, log_fault
@@ -101,9 +101,14 @@ class Envelope:
         """
         if path.access == "open":
             return
-        key = self._keys.check(scope["headers"])
         client = scope.get("client")
-        self._rate.take(key or (client[0] if client else ""))
+        address = client[0] if client else ""
+        try:
+            key = self._keys.check(scope["headers"])
+        except Unauthorized:
+            self._rate.take(address)  # who tries keys is slowed down as well
+            raise
+        self._rate.take(key or address)
 
 
 class _Answer:

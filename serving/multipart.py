@@ -83,14 +83,20 @@ def _part(body: bytes | bytearray, view: memoryview, start: int, end: int) -> tu
     header_end = body.find(b"\r\n\r\n", start, min(end + 2, start + MAX_PART_HEADER_BYTES))
     if header_end < 0:
         raise BrokenMultipart("a field has no header, or one above 8 kB")
-    for line in bytes(body[start:header_end]).split(b"\r\n"):
-        key, colon, value = line.partition(b":")
-        if colon and key.strip().lower() == b"content-disposition":
-            kind, options = parse_options_header(value.strip())
-            name = options.get(b"name")
-            if kind.lower() != b"form-data" or name is None:
-                break
-            is_file = b"filename" in options or _EXTENDED_FILENAME.search(value) is not None
+    dispositions = [
+        value.strip()
+        for key, colon, value in (
+            line.partition(b":") for line in bytes(body[start:header_end]).split(b"\r\n")
+        )
+        if colon and key.strip().lower() == b"content-disposition"
+    ]
+    if len(dispositions) == 1:
+        kind, options = parse_options_header(dispositions[0])
+        name = options.get(b"name")
+        if kind.lower() == b"form-data" and name is not None:
+            is_file = (
+                b"filename" in options or _EXTENDED_FILENAME.search(dispositions[0]) is not None
+            )
             part = Part(name.decode("utf-8", "replace"), is_file, view[header_end + 4 : end])
             return part, header_end - start
-    raise BrokenMultipart("a field has no Content-Disposition: form-data with a name")
+    raise BrokenMultipart("a field needs one Content-Disposition: form-data with a name")

@@ -81,6 +81,7 @@ def test_a_form_without_fields_is_empty() -> None:
         form(b"no header"),
         form(b"Content-Disposition: form-data\r\n\r\n1"),
         form(b'Content-Disposition: attachment; name="file"\r\n\r\n1'),
+        form(b'Content-Disposition: form-data; name="a"\r\n' + field(b"file", b"1")),
         form(b"X: " + b"x" * 9000 + b"\r\n" + field(b"a", b"1")),
         form(*[field(b"a", b"1")] * (MAX_PARTS + 1)),
         form(*[b"X: " + b"x" * 6000 + b"\r\n" + field(b"a", b"1")] * 3),
