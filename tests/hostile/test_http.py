@@ -237,7 +237,7 @@ def test_unknown_paths_methods_and_values_create_no_metric_series(server: Server
             assert_answers(
                 server.port, head(f"{method} /predict HTTP/1.1"), "405 method_not_allowed"
             )
-        for field in (f"Host: host-{number}", f"User-Agent: agent-{number}", f"X-{number}: y"):
+        for field in (f"Forwarded: host={number}", f"User-Agent: agent-{number}", f"X-{number}: y"):
             assert_answers(server.port, post(DICOM, "application/dicom", field))
         assert_answers(server.port, post(DICOM, f"text/{number}"), "415 unsupported_media_type")
         assert_answers(
