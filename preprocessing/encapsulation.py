@@ -52,7 +52,7 @@ def fragments(
 
 def frames(
     data: bytes,
-    start: int,
+    span: tuple[int, int],
     n_frames: int,
     big_endian: bool,
     limits: Limits,
@@ -66,7 +66,7 @@ def frames(
 
     Args:
         data: the whole file.
-        start: of the pixel data's value.
+        span: start of the pixel data's value, and where it ends at the latest.
         n_frames: that the header declares.
         big_endian: byte order of the item headers.
         limits: what the file may cost.
@@ -78,7 +78,7 @@ def frames(
     Raises:
         GeometryMismatch: the fragments do not make as many frames as are declared.
     """
-    found, _ = fragments(data, start, len(data), big_endian, limits)
+    found, _ = fragments(data, *span, big_endian, limits)
     table, parts = found[:1], [(first, last) for first, last in found[1:] if first < last]
     if not parts:
         raise DamagedImage("The pixel data has no fragment; send the complete file.")

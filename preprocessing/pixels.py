@@ -84,8 +84,8 @@ def check_compression(transfer_syntax: str | None, element: PixelElement) -> Non
     Raises:
         DamagedImage: see above.
     """
-    is_encapsulated = element.length is None
-    if is_encapsulated != (transfer_syntax in COMPRESSED):
+    is_encapsulated = transfer_syntax in COMPRESSED
+    if element.length is None and not is_encapsulated:
         raise DamagedImage(
             "The transfer syntax and the pixel data disagree about compression; export it anew."
         )
@@ -102,7 +102,7 @@ def read_stored(
         ImageError: the pixel data is cut short, damaged or does not fit the declared geometry.
     """
     check_compression(header.transfer_syntax, layout.element)
-    if layout.element.length is None:
+    if header.transfer_syntax in COMPRESSED or layout.element.length is None:
         yield from _compressed(header, layout, limits, numbers)
     else:
         yield from _native(header, layout, layout.element.length, numbers)
@@ -151,7 +151,7 @@ def _compressed(
     syntax = header.transfer_syntax or ""
     found = encapsulation.frames(
         header.data,
-        layout.element.start,
+        layout.element.span(len(header.data)),
         layout.frames,
         header.big_endian,
         limits,

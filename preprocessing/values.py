@@ -44,23 +44,24 @@ def code(item: Item, tag: int) -> str | None:
 
 
 def decimals(item: Item, tag: int) -> list[float] | None:
-    """Return the numbers of a decimal string, None where any is unreadable.
+    """Return the numbers of a decimal string, three at most, None where any is unreadable.
 
     NaN and infinities pass; who uses the numbers decides what they mean.
     """
     value = text(item, tag)
-    if value is None:
-        return None
     try:
-        return [float(part) for part in value.split("\\")]
+        return [float(part) for part in value.split("\\", 3)[:3]] if value else None
     except ValueError:
         return None
 
 
 def decimal(item: Item, tag: int) -> float | None:
     """Return the first number of a decimal string."""
-    numbers = decimals(item, tag)
-    return numbers[0] if numbers else None
+    value = text(item, tag)
+    try:
+        return float(value.split("\\", 1)[0]) if value else None
+    except ValueError:
+        return None
 
 
 def double(item: Item, tag: int, big_endian: bool) -> float | None:

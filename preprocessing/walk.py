@@ -36,6 +36,10 @@ class PixelElement:
     start: int
     length: int | None
 
+    def span(self, end: int) -> tuple[int, int]:
+        """Where the value begins, and where it ends in a file that ends there."""
+        return self.start, end if self.length is None else min(self.start + self.length, end)
+
 
 @dataclass
 class Walk:

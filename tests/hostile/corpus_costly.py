@@ -27,6 +27,7 @@ from tests.hostile.corpus_files import (
     native,
     part10,
     pixel_element,
+    sequence,
     with_elements,
     with_pixels,
 )
@@ -40,6 +41,7 @@ _END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _PRIVATE = 0x00091010
 _OPENING = Element(_SEQUENCE, b"SQ", b"", UNDEFINED).encode()
 _OPENING_UNKNOWN = Element(_PRIVATE, b"UN", b"", UNDEFINED).encode("implicit")
+_MACROS = (0x00189112, 0x00189114, 0x00289110, 0x00289145)  # timing, echo, measures, rescale
 _EMPTY = Element(0x00091010, b"UI", b"").encode()
 MIB = 1 << 20
 
@@ -221,6 +223,8 @@ def _largest() -> Iterator[Case]:
     yield Case("valid", "2800 x 2800 floats", build, is_dear=True)
     frames = partial(_many_frames, 230)
     yield Case("valid", "230 frames of 256 x 256", frames, frames=230, is_dear=True)
+    crowded = partial(_crowded_group, 2048)
+    yield Case("tolerated", "40000 items for 2048 frames", crowded, frames=2048, is_dear=True)
     tiny = partial(native, np.arange(2048 * 4, dtype=np.uint16).reshape(2048, 2, 2))
     yield Case("valid", "2048 frames of 2 x 2", tiny, frames=2048, is_dear=True)
 
@@ -230,6 +234,14 @@ def _native_large(side: int, dtype: str, syntax: str) -> bytes:
     if dtype == "u1":
         pixels >>= 8
     return native(pixels.astype(dtype), syntax)
+
+
+def _crowded_group(n_frames: int) -> bytes:
+    """Functional groups in which a value would be looked for in 40000 items for each frame."""
+    pixels = np.arange(n_frames * 4, dtype=np.uint16).reshape(n_frames, 2, 2)
+    inner = [Element(tag, b"SQ", _EMPTY_ITEM * 10_000).encode() for tag in _MACROS]
+    shared = sequence(0x52009229, [b"".join(inner)])
+    return with_elements(pixels, shared, RescaleSlope=["1"] * 1000, PixelSpacing=["1"] * 1000)
 
 
 def _many_frames(n_frames: int) -> bytes:

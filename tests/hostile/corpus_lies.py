@@ -182,6 +182,9 @@ def _fragments(pixels: Pixels) -> Iterator[Case]:
     for name, value in tolerated.items():
         build = partial(with_pixels, pixels, syntax, value)
         yield Case("tolerated", f"pixels: {name}", build, same_as="picture")
+    sized = mr_elements(pixels) | {PIXEL_DATA: Element(PIXEL_DATA, b"OB", table + whole + end)}
+    build = partial(part10, encode(sized), syntax)
+    yield Case("tolerated", "pixels: fragments of defined length", build, same_as="picture")
 
 
 def _offset_tables(pixels: Pixels) -> Iterator[Case]:
