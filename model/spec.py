@@ -23,6 +23,9 @@ HASHED_FILES = (WEIGHTS_FILE, ONNX_FILE, GOLDEN_FILE)
 # BentoML's own record of a stored model; its metadata keeps the hash of model.json.
 STORE_FILE = "model.yaml"
 SPEC_HASH = "spec_sha256"
+# The hash of that record itself, written when the model is saved or imported: a changed name or
+# date in it would let BentoML fail, or take one model for another.
+STORE_HASH_FILE = "model.yaml.sha256"
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def load_spec(directory: Path) -> ModelSpec:
         DamagedModel: a file is missing, cut short or changed.
         OtherFormat: written by another version of this program.
     """
-    if (directory / STORE_FILE).exists():
+    if (directory / STORE_FILE).exists() or (directory / STORE_HASH_FILE).exists():
         _check_spec_hash(directory)
     try:
         spec = ModelSpec.from_json((directory / SPEC_FILE).read_text("utf-8"))
@@ -188,6 +191,11 @@ def _check_spec_hash(directory: Path) -> None:
     import yaml
 
     try:
+        seal = directory / STORE_HASH_FILE
+        if seal.exists() and seal.read_text("ascii") != hash_file(directory / STORE_FILE):
+            raise DamagedModel(
+                f"{STORE_FILE} is not the file that was saved; import the model again"
+            )
         record = yaml.safe_load((directory / STORE_FILE).read_text("utf-8"))
         expected = record["metadata"][SPEC_HASH]
         for key in ("name", "version", "creation_time"):  # BentoML fails without them

@@ -21,6 +21,8 @@ from model.scoring import FloatArray
 from model.spec import (
     SPEC_FILE,
     SPEC_HASH,
+    STORE_FILE,
+    STORE_HASH_FILE,
     Decision,
     ModelSpec,
     Provenance,
@@ -85,7 +87,15 @@ def save_model(
         saved.info.metadata.update(_metadata(spec))
         saved.info.metadata[SPEC_HASH] = hash_file(Path(saved.path) / SPEC_FILE)
         saved.flush()  # type: ignore[no-untyped-call]  # BentoML leaves it untyped
+    _seal(find_directory(str(saved.tag)))
     return saved.tag
+
+
+def _seal(folder: Path) -> None:
+    """Write the hash of BentoML's record beside it, aside and then renamed."""
+    written = folder / f".{STORE_HASH_FILE}"
+    written.write_text(hash_file(folder / STORE_FILE), "ascii")
+    written.replace(folder / STORE_HASH_FILE)
 
 
 def _labels(spec: ModelSpec) -> dict[str, str]:
@@ -135,11 +145,14 @@ def find_directory(tag: str = DEFAULT_NAME) -> Path:
     if not version or version == "latest":
         try:
             version = (folder / "latest").read_text("utf-8").strip()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise ModelNotFound(
                 f"the model store has no {name}; make serve imports the released one"
             ) from error
-    if not version or not (folder / version).is_dir():
+    # What `latest` says may be anything; a damaged name is not printed.
+    if not _TAG.fullmatch(f"{name}:{version}") or version.strip(".") == "":
+        raise ModelNotFound(f"the model store names no valid version of {name}")
+    if not (folder / version).is_dir():
         raise ModelNotFound(f"the model store has no {name}:{version}")
     return folder / version
 
@@ -183,6 +196,8 @@ def _add(path: Path, unpacked: Path, spec: ModelSpec) -> Tag:
             latest = folder.parent / "latest"
             if not latest.is_file():  # an import that was killed just before its last step
                 latest.write_text(str(tag.version), "utf-8")
+            if not (folder / STORE_HASH_FILE).is_file():
+                _seal(folder)
             return tag
         damaged = folder.with_name(f"{folder.name}.damaged")
         if folder.is_dir():
@@ -190,7 +205,9 @@ def _add(path: Path, unpacked: Path, spec: ModelSpec) -> Tag:
             folder.rename(damaged)
         try:
             with _one_line_errors(str(tag)):
-                return bentoml.models.import_model(str(path)).tag
+                imported = bentoml.models.import_model(str(path))
+            _seal(folder)
+            return imported.tag
         finally:
             if folder.is_dir():
                 shutil.rmtree(damaged, ignore_errors=True)

@@ -18,6 +18,7 @@ from model.runtime import load_model
 from model.spec import (
     HASHED_FILES,
     SPEC_FILE,
+    STORE_HASH_FILE,
     AutoencoderConfig,
     Decision,
     ModelSpec,
@@ -153,6 +154,7 @@ def save_on_purpose(directory: Path) -> None:
     record = (directory / "model.yaml").read_text()
     new = hash_file(directory / SPEC_FILE)
     (directory / "model.yaml").write_text(record.replace(old, new))
+    (directory / STORE_HASH_FILE).write_text(hash_file(directory / "model.yaml"))
 
 
 def test_a_model_of_a_later_format_is_refused_by_name(stored: Path) -> None:
