@@ -20,6 +20,7 @@ import click
 TIMEOUT_S = 10  # for one input; a compressed frame may compute 0.4 s, and its process start anew
 RSS_LIMIT_MB = 1024
 LARGEST_INPUT = 16_384
+LARGEST_SEED = 2_500  # the larger an input, the longer a change takes to hit what matters
 # What byte changes alone seldom hit (PS3.5 7.5, A.4): delimiters, undefined length, VRs, syntaxes.
 WORDS = [
     b"\xfe\xff\x00\xe0",
@@ -52,11 +53,12 @@ WORDS = [
 
 
 def seeds() -> list[bytes]:
-    """Small valid files: each transfer syntax, several frames, floats, sequences."""
+    """Small files: each transfer syntax, several frames, floats, sequences, and of the corpus."""
     import numpy as np
     from pydicom.dataset import Dataset
     from pydicom.sequence import Sequence
 
+    from tests.hostile.corpus import cases
     from tests.preprocessing.codestreams import LOSSLESS, RAMP
     from tests.preprocessing.dicom_files import NATIVE, encapsulated, native
 
@@ -76,7 +78,9 @@ def seeds() -> list[bytes]:
         native((RAMP >> 4).astype(np.uint8), PhotometricInterpretation="MONOCHROME1"),
         native(RAMP)[128:],
     ]
-    return files
+    small = (case.build() for case in cases() if not case.is_dear and not case.same_as)
+    files += [data for data in small if len(data) <= LARGEST_SEED]
+    return list(dict.fromkeys(files))
 
 
 def check(data: bytes) -> None:
@@ -126,7 +130,7 @@ def main(seconds: int, seed: int, again: str | None) -> None:
         folder = Path(name)
         (folder / "corpus").mkdir()
         for number, file in enumerate(seeds()):
-            (folder / "corpus" / f"seed-{number:02}").write_bytes(file)
+            (folder / "corpus" / f"seed-{number:04}").write_bytes(file)
         words = ("".join(f"\\x{byte:02x}" for byte in word) for word in WORDS)
         (folder / "words").write_text("".join(f'"{word}"\n' for word in words))
         done = subprocess.run(  # noqa: S603 - ourselves
