@@ -70,6 +70,11 @@ class Soak:
         memory, descriptors, threads = np.median(table, axis=0)
         return float(memory), float(descriptors), float(threads)
 
+    def by_window(self) -> list[int]:
+        """Medians of the memory in each window after the warm-up, MB."""
+        starts = np.arange(self.began_at, self.ended_at - self.window_s / 2, self.window_s)
+        return [round(self.usage(float(start))[0] / MB) for start in starts]
+
     @property
     def mb_per_minute(self) -> float:
         """Slope of the memory after the warm-up, least squares."""
@@ -152,7 +157,7 @@ async def test_full_load_with_bad_input_leaves_everything_as_it_was(
     memory, descriptors, threads = zip(soak.usage(first), soak.usage(last), strict=True)
     p99 = soak.p99_ms(first), soak.p99_ms(last)
     report(f"{soak.n_requests} requests in {seconds:.0f} s, windows of {soak.window_s:.0f} s")
-    report(f"memory {memory[0] / MB:.1f} -> {memory[1] / MB:.1f} MB")
+    report(f"memory {memory[0] / MB:.1f} -> {memory[1] / MB:.1f} MB, by window {soak.by_window()}")
     report(f"slope {soak.mb_per_minute:+.2f} MB/min, allowed {soak.allowed_mb_per_minute:.1f}")
     report(f"descriptors {descriptors[0]:.0f} -> {descriptors[1]:.0f}")
     report(f"threads {threads[0]:.0f} -> {threads[1]:.0f}")
