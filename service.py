@@ -42,7 +42,24 @@ except SettingsError as error:
     sys.exit(f"service: {error}")
 
 send_no_usage_reports()
-STORED = BentoModel(SETTINGS.model)
+
+
+class OneLineModel(BentoModel):
+    """A model of the store whose damaged record ends the service in one line."""
+
+    def resolve(self, *args: Any, **kwargs: Any) -> bentoml.Model:
+        """Find the model; BentoML does so before `before_serving` can look at it."""
+        try:
+            found: bentoml.Model = super().resolve(*args, **kwargs)
+        except Exception as error:
+            sys.exit(
+                f"service: the model store cannot give {self.tag} ({type(error).__name__});"
+                " import the model again"
+            )
+        return found
+
+
+STORED = OneLineModel(SETTINGS.model)
 # BentoML sets these before a worker starts; the operator's own values win.
 ENVS = [
     {"name": name, "value": os.environ.get(name, value)}
