@@ -157,7 +157,7 @@ def _modality_pixels(
     """Apply rescale, polarity and padding, in this order; some pixels at a time."""
     slope, intercept = _rescale(groups)
     padding = _padding(layout, header)
-    pixels = np.empty(layout.rows * layout.columns, np.float32)
+    pixels = frame.room(layout.rows * layout.columns)
     is_padding = np.zeros(pixels.size if padding else 0, np.bool_)
     with np.errstate(over="ignore", invalid="ignore"):
         for first in range(0, pixels.size, _PIXELS_AT_ONCE):

@@ -69,6 +69,15 @@ class Frame:
             stored = np.right_shift(stored, bits - self.bits_stored, out=out)
         return stored
 
+    def room(self, n_pixels: int) -> npt.NDArray[np.float32]:
+        """Return memory for the values: that of the cells, if these are ours and as wide.
+
+        Whoever fills it reads each pixel before it is overwritten.
+        """
+        if isinstance(self.data, bytearray) and self.dtype.itemsize == 4:
+            return np.frombuffer(self.data, np.float32, n_pixels)
+        return np.empty(n_pixels, np.float32)
+
     def _swapped(self, start: int, stop: int) -> bytes:
         """Undo the swap of byte pairs: 8-bit samples in big-endian OW words (PS3.5 8.1.1)."""
         before, behind = (start - self.origin) % 2, (stop - self.origin) % 2

@@ -74,7 +74,7 @@ def run(server: Server, store: Path, tmp_path_factory: pytest.TempPathFactory) -
         file.write_bytes(case.build())
     scores = dict(_scores(_model(store), listed, files))
     # What a process makes once, such as the files of its metrics, is there before it is watched.
-    asyncio.run(server.warm_up(files[0].read_bytes(), files[-1].read_bytes()))
+    asyncio.run(server.warm_up(*(file.read_bytes() for file in files[:14])))
     workers, before = server.workers(), _files(server)
     work = list(zip(listed, files, strict=True))
     with process_tree.watch_memory(server.pid) as memory:

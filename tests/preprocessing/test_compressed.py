@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+import rle
 from openjpeg.utils import encode_array as encode_jpeg_2000
 from pydicom.encaps import encapsulate
 
@@ -65,6 +66,14 @@ def test_signed_samples_keep_their_sign(encode: object) -> None:
     np.testing.assert_array_equal(
         read_image(encapsulated(pixels, rle_or_ls, [frame])).pixels, pixels
     )
+
+
+def test_samples_of_32_bit_become_floats_in_their_own_memory() -> None:
+    # More than the pixels that are converted at once, so that a wrong order would show.
+    pixels = np.random.default_rng(1).integers(-70_000, 70_000, (800, 900)).astype(np.int32)
+    frame = bytes(rle.rle.encode_frame(pixels.tobytes(), 800, 900, 1, 32, "<"))
+    data = encapsulated(pixels, RLE, [frame], RescaleSlope="2")
+    np.testing.assert_array_equal(read_image(data).pixels, pixels * 2.0)
 
 
 def test_signed_jpeg_2000_keeps_its_sign() -> None:
