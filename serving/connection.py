@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import httptools
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
@@ -28,7 +27,7 @@ from serving.errors import (
     TargetTooLong,
     TooManyConnections,
 )
-from serving.problems import FIXED_HEADERS, Problem, framework_problem
+from serving.problems import Problem, framework_problem
 from serving.settings import settings
 from serving.telemetry import count_refusal
 
@@ -134,6 +133,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._overhead_bytes += len(data)
         self._piece = data
         super().data_received(data)
+        self._piece = b""  # or thousands of idle connections keep theirs
         if not self._listens():
             return
         if self._overhead_bytes > MAX_HEAD_BYTES:
@@ -316,21 +316,16 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             cycle.disconnected = True
             cycle.message_event.set()
+            if self.pipeline and self._running is not None:  # it stands in line, the last one
+                self.pipeline.popleft()
+                before = self.pipeline[0][0] if self.pipeline else self._running
+                before.keep_alive = False
+                return
             if cycle.response_started:
                 self.transport.close()
                 return
         request_id = uuid.uuid4().hex
-        body = problem.body(request_id)
-        headers = [
-            *self.server_state.default_headers,
-            *((name.encode(), value.encode()) for name, value in problem.headers().items()),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-            (b"x-request-id", request_id.encode()),
-            *FIXED_HEADERS,
-        ]
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(b"".join((STATUS_LINE[problem.status], lines, b"\r\n", body)))
+        self.transport.write(problem.as_http(request_id, self.server_state.default_headers))
         count_refusal(problem, request_id)
         self.close_after_body()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -75,6 +76,26 @@ class Problem:
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["www-authenticate"] = 'Bearer realm="spine-anomaly"'
         return headers
+
+    def as_http(self, request_id: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """A whole HTTP/1.1 answer, for a request that no application sees; the last one.
+
+        Args:
+            request_id: of this answer.
+            headers: that the server adds to each.
+        """
+        body = self.body(request_id)
+        lines = [
+            *headers,
+            *((name.encode(), value.encode()) for name, value in self.headers().items()),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            (b"x-request-id", request_id.encode()),
+            *FIXED_HEADERS,
+        ]
+        status = HTTPStatus(self.status)
+        start = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+        return start + b"".join(b"%b: %b\r\n" % line for line in lines) + b"\r\n" + body
 
 
 # What a status means that the framework answered with; its own text is not passed on.
