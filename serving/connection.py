@@ -213,16 +213,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_last:
             return  # close_after_body has been called
         super().on_response_complete()
-        if not self._in_head and not self.transport.is_closing():
+        if not self._in_head and self._running is self.cycle:
             self._linger()
 
     def close_after_body(self) -> None:
         """Close the connection once the client has sent what it wants to send."""
+        if self._is_last:
+            return
         self._is_last = True
         self._is_deaf |= self._in_head  # the request is complete: what follows is not heard
         self.pipeline.clear()
-        if self._linger_timer is None:
-            self._linger()
+        self._linger()
 
     def shutdown(self) -> None:
         """Close what waits for a request or has its answer; the rest closes with its answer."""
@@ -335,6 +336,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._is_last and self.transport.can_write_eof():
             self.transport.write_eof()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
         self._lingered_bytes = 0

@@ -24,6 +24,15 @@ EXPECT = "Expect: 100-continue"
 
 CHUNKING = [
     Case("one chunk", post_chunked(CHUNKS), "200"),
+    *[
+        Case(
+            f"broken chunks behind {n_sound} sound ones",
+            post_chunked(CHUNKS) * n_sound + post_chunked(b"5\r\nabcde\r\nZZ\r\n"),
+            "200; " * n_sound + "closed",
+            "closed",
+        )
+        for n_sound in (1, 2, 3)
+    ],
     Case(
         "chunks of one byte",
         post_chunked(chunked(*(DICOM[i : i + 1] for i in range(len(DICOM))))),
