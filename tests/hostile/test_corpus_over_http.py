@@ -126,23 +126,27 @@ async def _post_all(server: Server, shares: list[list[tuple[Case, Path]]]) -> li
     async def one_client(share: list[tuple[Case, Path]]) -> list[Answered]:
         client = Client(server.port, timeout_s=ANSWER_WITHIN_S)
         try:
-            return [Answered(case, await _post(client, file)) for case, file in share]
+            return [Answered(case, await _post(client, case, file)) for case, file in share]
         finally:
             await client.close()
 
     return [each for done in await asyncio.gather(*map(one_client, shares)) for each in done]
 
 
-async def _post(client: Client, file: Path) -> Answer:
+async def _post(client: Client, case: Case, file: Path) -> Answer:
     request = post(file.read_bytes())
+    # The largest frames compute for seconds, which are more than the deadline on a busy machine.
+    n_again = 3 if case.is_dear and case.must_pass else 0
     for _ in range(MOST_TRIES):
         answer = (await client.send(request)).outcome
         assert isinstance(answer, Answer), f"{file.name}: {answer}"
         if answer.status in (413, 429):
             await client.close()  # the answer may have come before the whole body was sent
-        if answer.status != 429:
+        if answer.status in (413, 504) and n_again:
+            n_again -= 1
+        elif answer.status != 429:
             return answer
-        await asyncio.sleep(int(answer.headers["retry-after"]))
+        await asyncio.sleep(int(answer.headers.get("retry-after", "1")))
     raise AssertionError(f"{file.name} was never taken")
 
 
