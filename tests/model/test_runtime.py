@@ -5,6 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from model.runtime import load_model
+from model.store import find_directory
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,3 +34,22 @@ def test_a_loaded_model_leaves_nothing_in_the_home_and_the_temporary_folder(
     )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_a_slice_has_the_same_score_at_any_position_of_any_batch(
+    model_store: Path, runtime: str
+) -> None:
+    model = load_model(find_directory(), runtime)
+    size = model.spec.input.size
+    slices = np.random.default_rng(4).random((9, 1, size, size), np.float32)
+    slices[3] = 0  # neighbours of every kind
+    alone = np.array([model.score(one[None])[0] for one in slices])
+    for n_batch in range(2, 10):
+        for first in range(10 - n_batch):
+            batch = slices[first : first + n_batch]
+            np.testing.assert_allclose(model.score(batch), alone[first:][:n_batch], rtol=1e-6)
+            backwards = np.ascontiguousarray(batch[::-1])
+            np.testing.assert_allclose(
+                model.score(backwards)[::-1], alone[first:][:n_batch], rtol=1e-6
+            )
