@@ -208,7 +208,8 @@ class SpineAnomaly:
                 raise file
             prediction = await until_disconnect(self._answer(file, request_id), ctx.request.receive)
         except (ImageError, RequestError) as error:
-            problem = error
+            # Its traceback holds this frame, which holds it: the file would wait for a collection.
+            problem = error.with_traceback(None)
         except Exception as error:
             log_fault(error, request_id)
             problem = InternalFault("the fault is the server's; quote the request_id")

@@ -239,6 +239,8 @@ def _spawn(connection: socket.socket) -> subprocess.Popen[bytes]:
     environment["PYTHONPATH"] = os.pathsep.join([str(_ROOT), *filter(None, sys.path)])
     # One thread and one arena: each further one reserves address space that counts.
     environment |= {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    # Buffers of large frames go back at once; glibc would learn to keep 30 MB of them.
+    environment |= {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "4194304"}
     descriptor = connection.fileno()
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-P", "-B", "-m", "preprocessing.decode_child", str(descriptor)],

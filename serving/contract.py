@@ -86,7 +86,7 @@ class PredictRequest(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's S
             # Popped: the body can be freed when the file is taken out of it.
             upload = read_upload(request.scope.pop(RECEIVED), request.query_params)
         except RequestError as error:
-            upload = error
+            upload = error.with_traceback(None)  # whose frames hold the body
         received: PredictRequest = cls.model_construct(file=upload, threshold=None)
         return received
 
