@@ -69,7 +69,7 @@ ENVS = [
         # Buffers of ordinary slices are kept and used again; those of large ones go back at once,
         # where glibc would learn to keep up to 32 MB of each thread's.
         "MALLOC_MMAP_THRESHOLD_": "4194304",
-        "MALLOC_TRIM_THRESHOLD_": "33554432",
+        "MALLOC_TRIM_THRESHOLD_": "8388608",
         "MALLOC_ARENA_MAX": "2",
     }.items()
 ]

@@ -27,6 +27,9 @@ ModelInput = NDArray[np.float32]
 
 # Four times the largest MR matrix; at the limit of 4096 x 4096 a frame takes 150 MB in all.
 LARGE_PIXELS = 2048 * 2048
+# A damaged frame computes up to a limit that grows with its size: those above the ordinary ones use
+# one of the decoder processes at most, and the other is left to the rest.
+LARGE_COMPRESSED_PIXELS = 768 * 768
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Decoders:
         return self._compressed if is_compressed(data) else self._native
 
     def turn(self, is_needed: bool) -> AbstractAsyncContextManager[None]:
-        """Wait for a file's turn, if it takes much memory: such files go one by one."""
+        """Wait for a file's turn, if it takes much memory or computing: these go one by one."""
         return self._large if is_needed else nullcontext()
 
     def close(self) -> None:
@@ -140,7 +143,7 @@ class OpenedFile:
 
     Args:
         slices: that are left.
-        needs_turn: its frames are large.
+        needs_turn: its frames are large, and it has had no turn yet.
         first: frames, unless it must wait for its turn.
     """
 
@@ -168,7 +171,9 @@ def open_file(
         DeadlineExceeded: frames are left at the deadline.
     """
     image = open_image(data, limits)
-    is_large = image.layout.rows * image.layout.columns > LARGE_PIXELS
+    is_compressed_frame = image.layout.element.length is None
+    most = LARGE_COMPRESSED_PIXELS if is_compressed_frame else LARGE_PIXELS
+    is_large = image.layout.rows * image.layout.columns > most
     needs_turn = is_large and not has_turn
     slices = image.slices()
     return OpenedFile(slices, needs_turn, [] if needs_turn else prepare(slices))

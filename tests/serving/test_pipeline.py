@@ -140,10 +140,13 @@ async def test_large_frames_go_one_by_one_and_hold_up_no_ordinary_ones(spec: Inp
     async def score(data: bytes) -> int:
         return (await score_file(data, spec, batcher, decoders, Settings())).frames
 
+    pixels = np.zeros((769, 768), np.uint16)
+    compressed = encapsulated(pixels, RLE, [encode_rle(pixels)])
     async with decoders.turn(is_needed=True):
-        waiting = asyncio.gather(score(large), score(deflated))
+        waiting = asyncio.gather(score(large), score(deflated), score(compressed))
+        assert await score(encapsulated(RAMP, RLE, [encode_rle(RAMP)])) == 1
         assert await score(make_dicom(np.zeros((2048, 2048), np.uint8))) == 1
         assert not waiting.done()
-    assert sum(await waiting) == 2
+    assert sum(await waiting) == 3
     decoders.close()
     await batcher.close()
