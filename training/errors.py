@@ -3,9 +3,12 @@
 TrainingError
 ├── NoImages        nothing readable was found
 ├── TooFewImages    not enough images or patients to train, split or clean
+├── TooDirty        cleaning would quarantine more than the cap allows
+├── WrongOverrides  the file of a person's decisions cannot be honoured
 ├── OtherData       the data are not those that the model was trained from
 ├── NotResumable    the run folder does not belong to this data or these options
-└── Diverged        the loss is no longer finite
+├── WorkerLost      a process that trained a fold was killed
+└── Diverged        the loss, or a score, is no longer finite
 """
 
 from __future__ import annotations
@@ -23,6 +26,14 @@ class TooFewImages(TrainingError):
     """There are not enough images or patients to train, split or clean."""
 
 
+class TooDirty(TrainingError):
+    """Cleaning would quarantine more than the cap allows."""
+
+
+class WrongOverrides(TrainingError):
+    """The file of a person's decisions cannot be honoured."""
+
+
 class OtherData(TrainingError):
     """The data are not those that the model was trained from."""
 
@@ -31,5 +42,9 @@ class NotResumable(TrainingError):
     """The run folder does not belong to this data or these options."""
 
 
+class WorkerLost(TrainingError):
+    """A process that trained a fold was killed."""
+
+
 class Diverged(TrainingError):
-    """The loss is no longer finite."""
+    """The loss, or a score, is no longer finite."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +114,15 @@ def test_a_score_does_not_depend_on_the_other_slices(usual: FloatArray) -> None:
 
 
 def test_a_config_that_cannot_be_meant_is_refused() -> None:
-    for wrong in ({"epochs": 0}, {"remove_percent": 60}, {"rounds": -1}, {"holdout_fraction": 0}):
-        with pytest.raises(ValueError, match=r"must lie|start at|above 0"):
-            FitConfig(**wrong)
+    wrong: list[dict[str, Any]] = [
+        {"epochs": 0},
+        {"remove_percent": 60},
+        {"rounds": -1},
+        {"holdout_fraction": 0},
+        {"policy": "wash"},
+        {"folds": 1},
+        {"cap": 1.0},
+    ]
+    for given in wrong:
+        with pytest.raises(ValueError, match=r"must|start at|above 0"):
+            FitConfig(**given)
