@@ -62,6 +62,10 @@ class ImageFile:
     layout: PixelLayout
     limits: Limits
 
+    def facts(self, number: int) -> SliceFacts:
+        """Read what the header says of a frame, counted from 1, without its pixels."""
+        return _facts(self.header, _functional_groups(self.header, number))
+
     def slices(self, numbers: Iterable[int] | None = None) -> Iterator[Slice]:
         """Decode frames one after the other, each when it is asked for.
 
