@@ -138,7 +138,7 @@ def evaluate(
     """
     from model.errors import ModelError
     from training import evaluate as evaluation
-    from training.data import read_exclusions
+    from training.files import read_exclusions
     from training.progress import track
     from training.summary import print_evaluation
 
@@ -160,7 +160,7 @@ def evaluate(
 def make_options(given: dict[str, Any]) -> Any:
     """Turn the command line into training.run.Options."""
     from model.spec import AutoencoderConfig
-    from training.data import read_exclusions
+    from training.files import read_exclusions
     from training.run import Options, choose_device
 
     names = ("epochs", "rounds", "remove_percent", "batch_size", "learning_rate", "seed")

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import os
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from sys import intern
 
-import numpy as np
-from numpy.typing import NDArray
+from preprocessing import ImageError, InputSpec, Slice, SliceFacts, open_image, read_frames
+from training.cache import COPY, Entry, HalfArray, Inputs, decode, in_order
+from training.errors import ChangedWhileRead, NoImages
+from training.files import Found, leave_out, walk
 
-from preprocessing import ImageError, InputSpec, Slice, read_frames, to_input
-from training.errors import NoImages
-from training.kinds import TRUTH_FILE
-
-FloatArray = NDArray[np.float32]
-
-# Numpy leaves the interpreter lock only for parts of the decoding: more threads gain nothing.
-_MOST_THREADS = 4
+_THREADS = 4
 
 
 @dataclass(frozen=True)
 class Source:
-    """One image's origin: a path relative to what the user named, a frame, its patient's key."""
+    """One image's origin.
+
+    Args:
+        path: relative to what the user named.
+        frame: counted from 1.
+        group: its patient's key.
+        study: its study's key.
+        series: its series' key.
+        sop_hash: salted hash of SOPInstanceUID and frame: tells an image without naming it.
+        facts: what the header says, its identifiers and free text taken out.
+    """
 
     path: str
     frame: int
-    group: str
+    group: str = field(repr=False)
+    study: str = field(repr=False)
+    series: str = field(repr=False)
+    sop_hash: str
+    facts: SliceFacts
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,21 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Collection:
-    """Images in a fixed order: `x` float32 [N, 1, S, S] in [0, 1], `sources[i]` tells of `x[i]`."""
+    """Images in a fixed order; `sources[i]` tells of `x[i]`.
 
-    x: FloatArray
+    Args:
+        x: float16 [N, 1, S, S] in [0, 1], mapped from disk: convert batches, never all of it.
+        path: the .npy file that `x` is mapped from; gone where no cache was named.
+        sha256: of that file.
+        sources: where each image came from.
+        skipped: files that could not be read, or not all frames of them.
+        duplicates: files with an image that has the pixels of an earlier one.
+        n_excluded: files left out because the user said so.
+    """
+
+    x: HalfArray
+    path: Path
+    sha256: str
     sources: tuple[Source, ...]
     skipped: tuple[Skipped, ...]
     duplicates: tuple[str, ...]
@@ -58,20 +80,9 @@ class Collection:
 
     def digest(self) -> str:
         """Hash pixels, order and patients: what a resumed run must find unchanged."""
-        state = hashlib.sha256(np.ascontiguousarray(self.x).tobytes())
+        state = hashlib.sha256(self.sha256.encode())
         state.update(repr([(s.path, s.frame, s.group) for s in self.sources]).encode())
         return state.hexdigest()
-
-
-# A model input, where it came from, and its StudyInstanceUID.
-_Image = tuple[FloatArray, Source, str | None]
-
-
-@dataclass(frozen=True)
-class _Found:
-    path: Path
-    name: str
-    base: str
 
 
 def load_images(
@@ -79,6 +90,8 @@ def load_images(
     spec: InputSpec,
     *,
     exclude: Iterable[str] = (),
+    cache: Path | None = None,
+    salt: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Collection:
     """Read every frame of every DICOM file under the inputs.
@@ -90,42 +103,43 @@ def load_images(
         inputs: files and folders.
         spec: how an image becomes the model's input.
         exclude: relative paths to leave out; a path matches files that end in it.
-        progress: called with (files done, files in all).
+        cache: folder that keeps the decoded images; by default they are gone with the collection.
+        salt: of the hashes that stand for SOPInstanceUIDs.
+        progress: called with (steps done, steps in all).
 
     Raises:
         NoImages: nothing readable; the message says what was found.
+        ChangedWhileRead: a file is another one than a moment ago.
     """
-    found = list(_walk(inputs))
-    kept = _leave_out(found, exclude)
-    x: list[FloatArray] = []
-    sources: list[Source] = []
-    studies: list[str | None] = []
-    skipped: list[Skipped] = []
-    duplicates: list[str] = []
-    seen: set[bytes] = set()
-    threads = min(_MOST_THREADS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
-        for done, (file, images, code) in enumerate(pool.map(lambda f: _read(f, spec), kept), 1):
-            if code:
-                skipped.append(Skipped(file.name, code))
-            for image, source, study in images:
-                digest = hashlib.sha256(image.tobytes()).digest()
-                if digest in seen:
-                    duplicates.append(source.path)
-                    continue
-                seen.add(digest)
-                x.append(image)
-                sources.append(source)
-                studies.append(study)
-            progress(done, len(kept))
-    if not x:
-        raise NoImages(_what_was_found(inputs, len(found), len(found) - len(kept), skipped))
+    found = list(walk(inputs))
+    kept = leave_out(found, exclude)
+    folder = cache or Path(tempfile.mkdtemp(prefix="spine-inputs-"))
+    try:
+        decoded = decode([file.path for file in kept], spec, folder, progress)
+        skipped = tuple(
+            Skipped(file.name, entry.code)
+            for file, entry in zip(kept, decoded.entries, strict=True)
+            if entry.code
+        )
+        if not any(entry.frames for entry in decoded.entries):
+            raise NoImages(_what_was_found(inputs, len(found), len(found) - len(kept), skipped))
+        x = decoded.open()
+    finally:
+        if cache is None:
+            shutil.rmtree(folder)  # what is mapped stays readable
     return Collection(
-        np.stack(x),
-        _join_studies(sources, studies),
-        tuple(skipped),
-        tuple(duplicates),
-        len(found) - len(kept),
+        x=x,
+        path=decoded.path,
+        sha256=decoded.sha256,
+        sources=_sources(kept, decoded, salt),
+        skipped=skipped,
+        duplicates=tuple(
+            file.name
+            for file, entry in zip(kept, decoded.entries, strict=True)
+            for row in entry.rows
+            if row == COPY
+        ),
+        n_excluded=len(found) - len(kept),
     )
 
 
@@ -140,26 +154,11 @@ def read_slices(inputs: Sequence[Path], wanted: Iterable[Source]) -> list[Slice]
     names = {path for path, _ in chosen}
     return [
         image
-        for file in _walk(inputs)
+        for file in walk(inputs)
         if file.name in names
         for image in _frames(file)
         if (file.name, image.frame) in chosen
     ]
-
-
-def read_exclusions(path: Path) -> list[str]:
-    """Read paths to leave out: one a line, or the `path` column of a CSV file.
-
-    Raises:
-        ValueError: a CSV file without a column `path`.
-    """
-    text = path.read_text("utf-8-sig")
-    if path.suffix.lower() != ".csv":
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    rows = csv.DictReader(text.splitlines())
-    if "path" not in (rows.fieldnames or ()):
-        raise ValueError(f"{path.name} has no column 'path'")
-    return [row["path"] for row in rows if row["path"]]
 
 
 def count_codes(skipped: Iterable[Skipped]) -> dict[str, int]:
@@ -167,83 +166,84 @@ def count_codes(skipped: Iterable[Skipped]) -> dict[str, int]:
     return dict(Counter(s.code for s in skipped).most_common())
 
 
-def _walk(inputs: Sequence[Path]) -> Iterator[_Found]:
-    """List files in an order that is the same on every machine, each once."""
-    seen: set[Path] = set()
-    for given in inputs:
-        if given.is_file():
-            files = [given]
-        else:
-            files = sorted(
-                (f for f in given.rglob("*") if f.is_file() and not _is_ours_or_hidden(f, given)),
-                key=lambda f: f.relative_to(given).parts,
-            )
-        base = given.parent if given.is_file() else given
-        for file in files:
-            if (resolved := file.resolve()) not in seen:
-                seen.add(resolved)
-                yield _Found(file, file.relative_to(base).as_posix(), base.resolve().name)
-
-
-def _is_ours_or_hidden(file: Path, base: Path) -> bool:
-    return file.name == TRUTH_FILE or any(
-        part.startswith(".") for part in file.relative_to(base).parts
-    )
-
-
-def _leave_out(found: list[_Found], exclude: Iterable[str]) -> list[_Found]:
-    """Drop files whose path ends in an excluded one, folder by folder, not letter by letter."""
-    endings = {PurePosixPath(name).parts for name in exclude}
-    if not endings:
-        return found
-    lengths = {len(ending) for ending in endings}
-
-    def is_excluded(file: _Found) -> bool:
-        parts = file.path.resolve().parts
-        return any(parts[-length:] in endings for length in lengths)
-
-    return [file for file in found if not is_excluded(file)]
-
-
-def _read(file: _Found, spec: InputSpec) -> tuple[_Found, list[_Image], str]:
-    """Read one file: its images, and a code if it, or a frame of it, could not be read."""
-    images: list[_Image] = []
-    try:
-        for image in _frames(file):
-            source = Source(file.name, image.frame, _group(image, file))
-            images.append((to_input(image, spec), source, image.facts.study_instance_uid))
-    except ImageError as error:
-        return file, images, error.code
-    except OSError:
-        return file, images, "unreadable_file"
-    return file, images, ""
-
-
-def _frames(file: _Found) -> Iterator[Slice]:
+def _frames(file: Found) -> Iterator[Slice]:
     return read_frames(file.path.read_bytes())
 
 
-def _group(image: Slice, file: _Found) -> str:
+def _sources(files: Sequence[Found], decoded: Inputs, salt: str) -> tuple[Source, ...]:
+    """Tell of every row; headers are read again, so that no identity has to be kept on disk."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        jobs = zip(files, decoded.entries, strict=True)
+        told = list(in_order(pool, lambda job: _tell(*job, salt), jobs))
+    shared: dict[SliceFacts, SliceFacts] = {}
+    sources = [
+        replace(source, facts=shared.setdefault(source.facts, source.facts))
+        for of_file in told
+        for source in of_file
+    ]
+    return _join_studies(sources)
+
+
+def _tell(file: Found, entry: Entry, salt: str) -> list[Source]:
+    """Tell where the rows of one file came from.
+
+    Raises:
+        ChangedWhileRead: the file is another one than a moment ago.
+    """
+    if not entry.frames:
+        return []
+    try:
+        image = open_image(file.path.read_bytes())
+    except (OSError, ImageError) as error:
+        raise ChangedWhileRead(f"{file.path} changed while it was read; run again") from error
+    sources = []
+    for number, row in zip(entry.frames, entry.rows, strict=True):
+        if row != COPY:
+            sources.append(_source(file, number, image.facts(number), salt))
+    return sources
+
+
+def _source(file: Found, number: int, facts: SliceFacts, salt: str) -> Source:
+    group = _group(facts, file)
+    study, series = facts.study_instance_uid, facts.series_instance_uid
+    image = f"{salt}/{facts.sop_instance_uid or file.name}/{number}"
+    return Source(
+        path=file.name,
+        frame=number,
+        group=intern(group),
+        study=intern(f"study:{study}" if study else f"study of {group}"),
+        series=intern(f"series:{series}" if series else f"series:{file.base}/{file.name}"),
+        sop_hash=hashlib.sha256(image.encode()).hexdigest()[:16],
+        facts=replace(
+            facts,
+            patient_id=None,
+            study_instance_uid=None,
+            series_instance_uid=None,
+            sop_instance_uid=None,
+            series_description=None,
+        ),
+    )
+
+
+def _group(facts: SliceFacts, file: Found) -> str:
     """Name the patient: PatientID, else the study, else the folder."""
-    if image.facts.patient_id:
-        return f"patient:{image.facts.patient_id}"
-    if image.facts.study_instance_uid:
-        return f"study:{image.facts.study_instance_uid}"
+    if facts.patient_id:
+        return f"patient:{facts.patient_id}"
+    if facts.study_instance_uid:
+        return f"study:{facts.study_instance_uid}"
     return f"folder:{file.base}/{PurePosixPath(file.name).parent}"
 
 
-def _join_studies(sources: Sequence[Source], studies: Sequence[str | None]) -> tuple[Source, ...]:
+def _join_studies(sources: Sequence[Source]) -> tuple[Source, ...]:
     """Give files without a PatientID the patient that others of their study name."""
     named = {
-        study: source.group
-        for source, study in zip(sources, studies, strict=True)
-        if study and source.group.startswith("patient:")
+        source.study: source.group for source in sources if source.group.startswith("patient:")
     }
     return tuple(
-        replace(source, group=named[study])
-        if study in named and source.group.startswith("study:")
+        replace(source, group=named[source.study])
+        if source.study in named and source.group.startswith("study:")
         else source
-        for source, study in zip(sources, studies, strict=True)
+        for source in sources
     )
 
 

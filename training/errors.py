@@ -1,14 +1,15 @@
 """What can stop a training run; each message is one line that says what to do.
 
 TrainingError
-├── NoImages        nothing readable was found
-├── TooFewImages    not enough images or patients to train, split or clean
-├── TooDirty        cleaning would quarantine more than the cap allows
-├── WrongOverrides  the file of a person's decisions cannot be honoured
-├── OtherData       the data are not those that the model was trained from
-├── NotResumable    the run folder does not belong to this data or these options
-├── WorkerLost      a process that trained a fold was killed
-└── Diverged        the loss, or a score, is no longer finite
+├── NoImages          nothing readable was found
+├── ChangedWhileRead  a file is another one than a moment ago
+├── TooFewImages      not enough images or patients to train, split or clean
+├── TooDirty          cleaning would quarantine more than the cap allows
+├── WrongOverrides    the file of a person's decisions cannot be honoured
+├── OtherData         the data are not those that the model was trained from
+├── NotResumable      the run folder does not belong to this data or these options
+├── WorkerLost        a process that trained a fold was killed
+└── Diverged          the loss, or a score, is no longer finite
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ class TrainingError(Exception):
 
 class NoImages(TrainingError):
     """Nothing readable was found."""
+
+
+class ChangedWhileRead(TrainingError):
+    """A file is another one than a moment ago."""
 
 
 class TooFewImages(TrainingError):

@@ -90,9 +90,9 @@ def evaluate(
     groups = planted(slices, spec)
     groups["axial (synthetic)"] = phantoms(spec, "axial")
     if axial:
-        groups["axial (files)"] = load_images(axial, spec).x
+        groups["axial (files)"] = load_images(axial, spec).x.astype(np.float32)
     groups["phantoms (other images)"] = phantoms(spec, "none")
-    return score_groups(model, images.x[chosen], groups)
+    return score_groups(model, images.x[chosen].astype(np.float32), groups)
 
 
 def _check_holdout(model: LoadedModel, n_images: int, n_patients: int) -> None:

@@ -120,8 +120,8 @@ def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[
         hooks.on_epoch(metrics)
 
     cleaned = clean(
-        images.x[split.train],
-        images.x[split.validation],
+        images.x[split.train].astype(np.float32),
+        images.x[split.validation].astype(np.float32),
         options.network,
         options.config,
         device=options.device,
@@ -231,7 +231,7 @@ def versions() -> dict[str, str]:
 
 def _decide(cleaned: Cleaned, images: Collection, split: Split, config: FitConfig) -> Decision:
     """Take the threshold from validation patients, none of whom was trained on."""
-    errors = reconstruction_errors(cleaned.network, images.x[split.validation])
+    errors = reconstruction_errors(cleaned.network, images.x[split.validation].astype(np.float32))
     return Decision(
         threshold=float(np.percentile(errors, config.percentile)),
         percentile=config.percentile,
@@ -244,7 +244,7 @@ def _measure(
     cleaned: Cleaned, images: Collection, split: Split, decision: Decision
 ) -> dict[str, float]:
     """Score the held-out patients, on whom nothing was chosen."""
-    errors = reconstruction_errors(cleaned.network, images.x[split.holdout])
+    errors = reconstruction_errors(cleaned.network, images.x[split.holdout].astype(np.float32))
     return {
         "heldout_images": float(len(errors)),
         "heldout_patients": float(len({images.sources[i].group for i in split.holdout})),

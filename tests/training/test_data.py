@@ -14,10 +14,10 @@ from training.data import (
     Skipped,
     count_codes,
     load_images,
-    read_exclusions,
     read_slices,
 )
 from training.errors import NoImages, TooFewImages
+from training.files import read_exclusions
 from training.split import split_groups
 
 SPEC = InputSpec(size=32)
