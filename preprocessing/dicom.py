@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from preprocessing import tags, values
 from preprocessing.errors import FrameNotFound, NotFinite
+from preprocessing.facts import SliceFacts, read_facts
+from preprocessing.functional_groups import find_item, functional_groups
 from preprocessing.geometry import PixelLayout, read_layout
 from preprocessing.header import Header, read_header
 from preprocessing.limits import DEFAULT, Limits, check_transport
@@ -23,24 +25,6 @@ _SPACING_MM = (0.01, 20.0)
 _LARGEST_ASPECT = 20.0
 # An ordinary slice is converted in one piece, a 4096 x 4096 one without copies of its size.
 _PIXELS_AT_ONCE = 1 << 19
-
-
-@dataclass(frozen=True)
-class SliceFacts:
-    """What the header says; None where missing or unreadable. Identifiers stay out of `repr`."""
-
-    patient_id: str | None = field(repr=False)
-    study_instance_uid: str | None = field(repr=False)
-    series_instance_uid: str | None = field(repr=False)
-    sop_instance_uid: str | None = field(repr=False)
-    modality: str | None
-    sop_class_uid: str | None
-    transfer_syntax_uid: str | None
-    photometric_interpretation: str | None
-    series_description: str | None = field(repr=False)  # free text: names have been found in it
-    repetition_time: float | None
-    echo_time: float | None
-    manufacturer: str | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +48,7 @@ class ImageFile:
 
     def facts(self, number: int) -> SliceFacts:
         """Read what the header says of a frame, counted from 1, without its pixels."""
-        return _facts(self.header, _functional_groups(self.header, number))
+        return read_facts(self.header, functional_groups(self.header, number))
 
     def slices(self, numbers: Iterable[int] | None = None) -> Iterator[Slice]:
         """Decode frames one after the other, each when it is asked for.
@@ -79,13 +63,13 @@ class ImageFile:
         numbers = range(1, frames + 1) if numbers is None else tuple(numbers)
         found = read_stored(self.header, self.layout, self.limits, numbers)
         for number, frame in zip(numbers, found, strict=True):
-            groups = _functional_groups(self.header, number)
+            groups = functional_groups(self.header, number)
             yield Slice(
                 pixels=_modality_pixels(frame, self.layout, self.header, groups),
                 spacing_mm=_spacing(self.header, groups),
                 frame=number,
                 frames=frames,
-                facts=_facts(self.header, groups),
+                facts=read_facts(self.header, groups),
             )
 
 
@@ -135,26 +119,6 @@ def read_frames(data: bytes, limits: Limits = DEFAULT) -> Iterator[Slice]:
     yield from open_image(data, limits).slices()
 
 
-def _functional_groups(header: Header, frame: int) -> list[Item]:
-    """List where a frame's values stand: its own group, the shared one, the top level."""
-    own = values.items(header.values, tags.PER_FRAME_FUNCTIONAL_GROUPS)[frame - 1 : frame]
-    shared = values.items(header.values, tags.SHARED_FUNCTIONAL_GROUPS)[:1]
-    return [*own, *shared, header.values]
-
-
-def _find(groups: list[Item], sequence: int, tag: int) -> Item:
-    """Return the first data set that holds a value, inside the sequence or beside it.
-
-    Each of these sequences has one item (PS3.3 C.7.6.16.2); looking through thousands for each of
-    thousands of frames would take a minute.
-    """
-    for group in groups:
-        for candidate in (*values.items(group, sequence)[:1], group):
-            if values.raw(candidate, tag) is not None:
-                return candidate
-    return {}
-
-
 def _modality_pixels(
     frame: Frame, layout: PixelLayout, header: Header, groups: list[Item]
 ) -> npt.NDArray[np.float32]:
@@ -192,9 +156,9 @@ def _modality_pixels(
 
 def _rescale(groups: list[Item]) -> tuple[float, float]:
     """Return slope and intercept (PS3.3 C.11.1); a slope of 0 or an unreadable one counts as 1."""
-    where = _find(groups, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE, tags.RESCALE_SLOPE)
+    where = find_item(groups, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE, tags.RESCALE_SLOPE)
     slope = values.decimal(where, tags.RESCALE_SLOPE)
-    where = _find(groups, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE, tags.RESCALE_INTERCEPT)
+    where = find_item(groups, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE, tags.RESCALE_INTERCEPT)
     intercept = values.decimal(where, tags.RESCALE_INTERCEPT)
     return slope or 1.0, intercept or 0.0
 
@@ -216,7 +180,7 @@ def _padding(layout: PixelLayout, header: Header) -> tuple[int, int] | None:
 
 
 def _spacing(header: Header, groups: list[Item]) -> tuple[float, float]:
-    where = _find(groups, tags.PIXEL_MEASURES_SEQUENCE, tags.PIXEL_SPACING)
+    where = find_item(groups, tags.PIXEL_MEASURES_SEQUENCE, tags.PIXEL_SPACING)
     spacing = values.decimals(where, tags.PIXEL_SPACING)
     if spacing and len(spacing) == 2 and _is_plausible(*spacing):
         return spacing[0], spacing[1]
@@ -233,28 +197,3 @@ def _is_plausible(rows_mm: float, columns_mm: float) -> bool:
     if not (low <= rows_mm <= high and low <= columns_mm <= high):
         return False
     return 1 / _LARGEST_ASPECT <= rows_mm / columns_mm <= _LARGEST_ASPECT
-
-
-def _facts(header: Header, groups: list[Item]) -> SliceFacts:
-    ds = header.values
-    timing = _find(groups, tags.MR_TIMING_SEQUENCE, tags.REPETITION_TIME)
-    echo = _find(groups, tags.MR_ECHO_SEQUENCE, tags.EFFECTIVE_ECHO_TIME)
-    return SliceFacts(
-        patient_id=values.text(ds, tags.PATIENT_ID),
-        study_instance_uid=values.text(ds, tags.STUDY_INSTANCE_UID),
-        series_instance_uid=values.text(ds, tags.SERIES_INSTANCE_UID),
-        sop_instance_uid=values.text(ds, tags.SOP_INSTANCE_UID),
-        modality=values.code(ds, tags.MODALITY),
-        sop_class_uid=values.text(ds, tags.SOP_CLASS_UID) or header.media_class,
-        transfer_syntax_uid=header.transfer_syntax,
-        photometric_interpretation=values.code(ds, tags.PHOTOMETRIC_INTERPRETATION),
-        series_description=values.text(ds, tags.SERIES_DESCRIPTION),
-        repetition_time=_time(values.decimal(timing, tags.REPETITION_TIME)),
-        echo_time=_time(values.decimal(ds, tags.ECHO_TIME))
-        or values.double(echo, tags.EFFECTIVE_ECHO_TIME, header.big_endian),
-        manufacturer=values.text(ds, tags.MANUFACTURER),
-    )
-
-
-def _time(milliseconds: float | None) -> float | None:
-    return milliseconds if milliseconds is not None and math.isfinite(milliseconds) else None

@@ -43,14 +43,21 @@ def code(item: Item, tag: int) -> str | None:
     return value.split("\\")[0].strip().upper() or None if value else None
 
 
-def decimals(item: Item, tag: int) -> list[float] | None:
-    """Return the numbers of a decimal string, three at most, None where any is unreadable.
+def codes(item: Item, tag: int) -> tuple[str, ...]:
+    """Return the values of a coded value (CS) in upper case, eight at most; none where missing."""
+    value = text(item, tag)
+    parts = value.upper().split("\\", 8)[:8] if value else []
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def decimals(item: Item, tag: int, most: int = 3) -> list[float] | None:
+    """Return the numbers of a decimal string, `most` at most, None where any is unreadable.
 
     NaN and infinities pass; who uses the numbers decides what they mean.
     """
     value = text(item, tag)
     try:
-        return [float(part) for part in value.split("\\", 3)[:3]] if value else None
+        return [float(part) for part in value.split("\\", most)[:most]] if value else None
     except ValueError:
         return None
 

@@ -194,3 +194,63 @@ def test_zeros_behind_the_pixels_are_padding_and_other_bytes_a_wrong_size() -> N
     np.testing.assert_array_equal(read_image(longer + b"\0" * 8).pixels, RAMP)
     with pytest.raises(GeometryMismatch):
         read_image(longer + b"\1" * 8)
+
+
+def test_the_facts_of_a_stratum_are_read_from_the_header() -> None:
+    facts = read_image(
+        native(
+            RAMP,
+            BodyPartExamined="LSPINE",
+            MRAcquisitionType="2D",
+            ImageOrientationPatient=[0, 1, 0, 0, 0, -1],
+            InversionTime="160",
+            ScanOptions=["PFP", "FS"],
+        )
+    ).facts
+    assert (facts.body_part_examined, facts.mr_acquisition_type) == ("LSPINE", "2D")
+    assert facts.image_orientation_patient == (0, 1, 0, 0, 0, -1)
+    assert (facts.inversion_time, facts.is_fat_suppressed) == (160, True)
+    bare = read_image(native(RAMP)).facts
+    assert bare.image_orientation_patient is None
+    assert (bare.inversion_time, bare.is_fat_suppressed) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "cosines",
+    [
+        *([1, 0, 0, 0, 1], [1, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0], [9, 0, 0, 0, 9, 0]),
+        *([0.5, 0, 0, 0, 1, 0], []),
+    ],
+    ids=str,
+)
+def test_an_orientation_that_is_no_orientation_counts_as_missing(cosines: list[float]) -> None:
+    facts = read_image(native(RAMP, ImageOrientationPatient=cosines)).facts
+    assert facts.image_orientation_patient is None
+
+
+def test_each_frame_of_an_enhanced_object_has_the_facts_of_its_own_group() -> None:
+    def group(cosines: list[float], times: list[float]) -> Dataset:
+        plane, modifier, whole = Dataset(), Dataset(), Dataset()
+        plane.ImageOrientationPatient = cosines
+        modifier.InversionTimes = times
+        whole.PlaneOrientationSequence = Sequence([plane])
+        whole.MRModifierSequence = Sequence([modifier])
+        return whole
+
+    shared, modifier = Dataset(), Dataset()
+    modifier.SpectrallySelectedSuppression = "FAT"
+    shared.MRModifierSequence = Sequence([modifier])
+    image = native(
+        np.stack([RAMP, RAMP]),
+        ImageOrientationPatient=[0, 0, 1, 0, 1, 0],
+        SharedFunctionalGroupsSequence=Sequence([shared]),
+        PerFrameFunctionalGroupsSequence=Sequence(
+            [group([1, 0, 0, 0, 1, 0], [150.0]), group([0, 1, 0, 0, 0, -1], [])]
+        ),
+    )
+    first, second = (frame.facts for frame in read_frames(image))
+    assert first.image_orientation_patient == (1, 0, 0, 0, 1, 0)
+    assert second.image_orientation_patient == (0, 1, 0, 0, 0, -1)
+    assert (first.inversion_time, second.inversion_time) == (150, None)
+    assert first.is_fat_suppressed
+    assert second.is_fat_suppressed
