@@ -14,7 +14,6 @@ from preprocessing import (
     ImageError,
     InputSpec,
     Slice,
-    SliceFacts,
     read_frames,
     read_image,
     to_input,
@@ -22,7 +21,7 @@ from preprocessing import (
 from tests.preprocessing.codestreams import LOSSLESS, RAMP
 from tests.preprocessing.dicom_files import NATIVE, encapsulated, native
 
-FACTS = SliceFacts(*([None] * 12))
+FACTS = read_image(native(np.zeros((2, 2), np.uint8))).facts
 SMALL = InputSpec(size=16)
 NATIVE_FILES = [native(RAMP, syntax, RescaleSlope="2") for syntax in NATIVE.values()]
 NATIVE_FILES += [native(np.stack([RAMP, RAMP]).astype(np.float32))]

@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from preprocessing import InputSpec, Slice, SliceFacts, to_input
+from preprocessing import InputSpec, Slice, read_image, to_input
 from preprocessing.percentiles import percentiles
 from preprocessing.resizing import resize, resize_matrix
 from preprocessing.transforms import fitted_shape, scale_intensity, window
+from tests.preprocessing.dicom_files import native
 
-FACTS = SliceFacts(*([None] * 12))
+FACTS = read_image(native(np.zeros((2, 2), np.uint8))).facts
 
 
 def make_slice(pixels: npt.ArrayLike, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> Slice:

@@ -1,0 +1,81 @@
+"""Say how many studies an alarm rate needs, and how far the realised rate may lie above it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+# Products of a rate and a count are whole numbers up to rounding: .05 * 60 is 3.0000000000000004.
+_ROUNDING = 1e-9
+
+
+class TooFewStudies(ValueError):
+    """The calibration has fewer studies than the alarm rate needs."""
+
+
+def studies_needed(rate: float) -> int:
+    """How many calibration studies let a p-value be as small as `rate`: 19 for .05, 99 for .01.
+
+    The smallest p-value of n studies is 1 / (n + 1).
+    """
+    inverse = 1 / max(rate, 1e-15)  # 1 / 1e-320 is no number
+    return max(1, math.ceil(inverse * (1 - _ROUNDING)) - 1)
+
+
+def check_rate(rate: float, n_studies: int) -> None:
+    """Refuse an alarm rate that no p-value can reach.
+
+    Args:
+        rate: share of usual slices that may be called anomalies, in (0, 1).
+        n_studies: calibration studies.
+
+    Raises:
+        TooFewStudies: says how many it takes.
+        ValueError: the rate does not lie in (0, 1).
+    """
+    if not 0 < rate < 1:
+        raise ValueError("an alarm rate lies above 0 and below 1, such as 0.05")
+    if n_studies < studies_needed(rate):
+        raise TooFewStudies(
+            f"an alarm rate of {rate:g} takes {studies_needed(rate)} calibration studies,"
+            f" and there are {n_studies}"
+            + (f"; the smallest rate that they allow is {1 / (n_studies + 1):.4f}")
+        )
+
+
+def rate_bound(rate: float, n_studies: int, confidence: float = 0.9) -> float:
+    """Upper bound of the realised alarm rate: this share of calibrations stays below it.
+
+    Over the draw of n calibration studies the realised rate of `p <= rate` follows
+    Beta(k, n + 1 - k), k = floor(rate (n + 1)) (Vovk, 2012); 7.8 % for a rate of 5 % and n = 100.
+
+    Args:
+        rate: nominal alarm rate, in (0, 1).
+        n_studies: calibration studies, one slice each.
+        confidence: of the bound, in (0, 1).
+
+    Raises:
+        TooFewStudies: see `check_rate`.
+    """
+    check_rate(rate, n_studies)
+    k = math.floor(rate * (n_studies + 1) + _ROUNDING)
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _binomial_tail(k, n_studies, middle) < confidence:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _binomial_tail(k: int, n: int, x: float) -> float:
+    """P(Binomial(n, x) >= k), which is the distribution function of Beta(k, n + 1 - k) at x."""
+    if x >= 1:
+        return 1.0
+    counts = np.arange(1, k)
+    # ln of the term at 0, then the ratio of each term to the one before it.
+    steps = np.log((n - counts + 1) / counts) + math.log(x) - math.log1p(-x)
+    terms = n * math.log1p(-x) + np.concatenate([[0.0], np.cumsum(steps)])
+    return 1.0 - float(np.exp(terms).sum())

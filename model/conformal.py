@@ -1,0 +1,196 @@
+"""Full-conformal p-values of slices on several channels, one study counting once.
+
+Everything is counted in *studies at or above*: how many of n + 1 studies, the new one included,
+score as high or higher. The rank alone would not do: among 100 studies and six channels about six
+slices are the highest of some channel, all equally extreme by rank, and no p-value could fall below
+7 / 101. So in the highest tenth the count goes on falling with the distance, as an exponential.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+
+# The tail holds this share of the studies, and never fewer than these.
+TAIL_SHARE = 0.1
+TAIL_STUDIES = 5.0
+# Counts are sums of 1 / (slices of a study): equal ones may differ in the last digits.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Peers:
+    """The calibration slices that a slice is compared with.
+
+    Each slice counts 1 / (slices of its study here), so that a study counts once (hierarchical
+    conformal prediction, Lee, Barber & Willett, 2023).
+
+    Args:
+        scores: channel scores, higher is worse, [C, n].
+        study: number of each slice's study, from 0, [n].
+        weights: [n]; they sum to n_studies.
+        counts: 1 (itself) + the weights of the slices of *other* studies that score as high or
+            higher, [C, n]: each slice as if it were the only one of its study, as a new one is.
+        n_studies: studies here.
+        tail: studies in the tail once a new one is added.
+        tail_from: where it begins if the new slice lies below, and if it lies above; [2, C].
+    """
+
+    scores: Scores
+    study: NDArray[np.int64]
+    weights: Scores
+    counts: Scores
+    n_studies: int
+    tail: float
+    tail_from: Scores
+
+
+@dataclass(frozen=True)
+class PValues:
+    """What one slice's scores say.
+
+    Args:
+        channels: share of the studies at or above on each channel, (0, 1], [C]; it goes on falling
+            beyond the highest calibration slice.
+        combined: the p-value of the smallest of them, k / (n_studies + 1).
+    """
+
+    channels: Scores
+    combined: float
+
+    @property
+    def speaker(self) -> int:
+        """Index of the channel whose share is smallest."""
+        return int(self.channels.argmin())
+
+
+def make_peers(scores: Scores, studies: NDArray[np.int64]) -> Peers:
+    """Prepare calibration slices for comparison with a new one.
+
+    Args:
+        scores: finite channel scores, [n, C], n >= 1.
+        studies: the study of each, any numbers, [n].
+    """
+    channels = np.ascontiguousarray(scores.T, np.float64)
+    _, study, sizes = np.unique(studies, return_inverse=True, return_counts=True)
+    weights = 1.0 / sizes[study]
+    tail = _tail(len(sizes) + 1)
+    return Peers(
+        scores=channels,
+        study=study,
+        weights=weights,
+        counts=1 + _count_others(channels, study, weights),
+        n_studies=len(sizes),
+        tail=tail,
+        tail_from=np.stack([_quantile(channels, weights, at) for at in (tail, tail - 1)]),
+    )
+
+
+def p_values(peers: Peers, scores: Scores) -> PValues:
+    """Compare one slice with its peers.
+
+    The smallest share of several channels is no p-value. It is compared with the smallest share
+    that each peer has in the set to which the new slice is added, so that new and old are treated
+    alike: exact where each study has one slice, and on one channel the usual (1 + number at or
+    above) / (n + 1).
+
+    Args:
+        peers: the calibration.
+        scores: of the new slice, [C].
+
+    Raises:
+        ValueError: a score is not finite, or there are more or fewer than channels.
+    """
+    if scores.shape != peers.scores.shape[:1] or not np.isfinite(scores).all():
+        raise ValueError(f"expected {len(peers.scores)} finite channel scores")
+    new = scores[:, None]
+    start = np.clip(new, peers.tail_from[:1].T, peers.tail_from[1:].T)
+    excess, new_excess = np.maximum(peers.scores - start, 0), np.maximum(new - start, 0)
+    total_excess = (excess @ peers.weights)[:, None] + new_excess
+    theirs = _smooth(
+        peers.counts + (new >= peers.scores),
+        excess,
+        total_excess + _beside_own(excess, peers.study, peers.weights),
+        peers.tail,
+    )
+    counts = 1 + (peers.scores >= new) @ peers.weights
+    own = _smooth(counts[:, None], new_excess, total_excess, peers.tail)[:, 0]
+    alike = float(peers.weights @ (theirs.min(axis=0) <= own.min() * (1 + ROUNDING)))
+    total = peers.n_studies + 1
+    # Rounded, so that k / (n + 1) is that fraction and `<=` a rate is decided exactly.
+    return PValues(channels=own / total, combined=(1 + round(alike, 9)) / total)
+
+
+def shares(scores: Scores, studies: NDArray[np.int64]) -> Scores:
+    """Share of the studies at or above, for each slice of a complete set: [n, C], in (0, 1].
+
+    What `p_values` computes for the set of the peers and the new slice, here for any set: a new
+    study may bring several slices.
+
+    Args:
+        scores: finite channel scores, [n, C].
+        studies: the study of each, any numbers, [n].
+    """
+    channels = np.ascontiguousarray(scores.T, np.float64)
+    _, study, sizes = np.unique(studies, return_inverse=True, return_counts=True)
+    weights, tail = 1.0 / sizes[study], _tail(len(sizes))
+    excess = np.maximum(channels - _quantile(channels, weights, tail)[:, None], 0)
+    total_excess = (excess @ weights)[:, None] + _beside_own(excess, study, weights)
+    counts = 1 + _count_others(channels, study, weights)
+    found: Scores = _smooth(counts, excess, total_excess, tail).T / len(sizes)
+    return found
+
+
+def _tail(n_studies: int) -> float:
+    return min(max(TAIL_SHARE * n_studies, TAIL_STUDIES), n_studies)
+
+
+def _smooth(counts: Scores, excess: Scores, total_excess: Scores, tail: float) -> Scores:
+    """Replace counts in the tail by those of an exponential with the tail's mean excess.
+
+    Args:
+        counts: studies at or above, [C, n].
+        excess: how far each score lies in the tail, 0 below it, [C, n].
+        total_excess: of the tail's studies, [C, 1] or [C, n]; 0 where nothing lies in the tail.
+        tail: studies in the tail.
+    """
+    depth = tail * excess / np.maximum(total_excess, np.finfo(np.float64).tiny)
+    return np.where(excess > 0, tail * np.exp(-depth), np.maximum(counts, tail))
+
+
+def _beside_own(excess: Scores, study: NDArray[np.int64], weights: Scores) -> Scores | float:
+    """What changes in the tail's excess where a slice is taken for the only one of its study."""
+    if weights.min() == 1:
+        return 0.0
+    means = np.stack([np.bincount(study, row) for row in excess * weights])
+    beside: Scores = excess - means[:, study]
+    return beside
+
+
+def _count_others(channels: Scores, study: NDArray[np.int64], weights: Scores) -> Scores:
+    """Sum the weights of the slices of other studies that score as high or higher, [C, n]."""
+    counts = np.empty_like(channels)
+    for row, channel in enumerate(channels):
+        order = np.argsort(channel)
+        below = np.concatenate([[0.0], np.cumsum(weights[order])])
+        counts[row] = below[-1] - below[np.searchsorted(channel[order], channel, side="left")]
+    by_study = np.argsort(study, kind="stable")
+    for own in np.split(by_study, np.flatnonzero(np.diff(study[by_study])) + 1):
+        theirs = channels[:, own]
+        counts[:, own] -= (theirs[:, None, :] >= theirs[:, :, None]).mean(axis=2)
+    return counts
+
+
+def _quantile(channels: Scores, weights: Scores, wanted: float) -> Scores:
+    """Return each channel's largest score at or above which the weights sum to `wanted`, [C]."""
+    found = np.full(len(channels), -np.inf)
+    for row, channel in enumerate(channels):
+        order = np.argsort(-channel)
+        enough = np.flatnonzero(np.cumsum(weights[order]) >= wanted - ROUNDING)
+        if enough.size:
+            found[row] = channel[order[enough[0]]]
+    return found
