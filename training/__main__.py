@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from training.config import FitConfig
+from training.config import POLICIES, FitConfig
 from training.errors import TrainingError
 from training.kinds import KINDS
 
@@ -38,13 +38,28 @@ def main() -> None:
 @click.option("--size", default=128, type=click.IntRange(16, 1024), help="Input side, pixels.")
 @click.option("--latent", default=64, type=click.IntRange(1), help="Length of the global code.")
 @click.option("--epochs", default=DEFAULTS.epochs, type=click.IntRange(1), help="A training.")
+@click.option("--policy", default=DEFAULTS.policy, type=click.Choice(POLICIES), help="Of cleaning.")
 @click.option("--rounds", default=DEFAULTS.rounds, type=click.IntRange(0), help="Cleanings.")
+@click.option("--folds", default=DEFAULTS.folds, type=click.IntRange(2), help="Of a round.")
+@click.option(
+    "--cut",
+    default=DEFAULTS.cut,
+    type=click.FloatRange(0, min_open=True),
+    help="Crossfit: robust z above which a slice, or its series, goes to quarantine.",
+)
+@click.option(
+    "--cap",
+    default=DEFAULTS.cap,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Crossfit: share in quarantine above which the run stops and asks.",
+)
 @click.option(
     "--remove-percent",
     default=DEFAULTS.remove_percent,
     type=click.FloatRange(0, 50, min_open=True, max_open=True),
-    help="Share of the training slices removed in a round.",
+    help="Percentile: share of the slices removed in a round.",
 )
+@click.option("--overrides", type=EXISTING, help="CSV (path, frame, decision): keep or drop.")
 @click.option("--batch-size", default=DEFAULTS.batch_size, type=click.IntRange(2))
 @click.option("--learning-rate", default=DEFAULTS.learning_rate, type=click.FloatRange(0))
 @click.option("--seed", default=DEFAULTS.seed, type=click.IntRange(0), help="Of everything random.")
@@ -61,7 +76,9 @@ def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any)
 
     Example: python -m training fit data/spider/dicom --name spine_autoencoder
 
-    Leaves a run folder: run.json, metrics.csv, removed.csv, loss.png, errors.png, checkpoints.
+    Leaves a run folder: run.json, audit.html and audit.csv (what cleaning removed, and why),
+    metrics.csv, loss.png, errors.png; the decoded images and what a --resume needs. An
+    overrides.csv in that folder decides for a --resume, another run takes it by --overrides.
     """
     if resume:
         refuse_beside_resume(ctx)
@@ -69,8 +86,9 @@ def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any)
         raise click.UsageError("name a folder of DICOM files, or a run with --resume")
     # Torch takes seconds to import: not before the arguments are known to be good.
     from model.errors import ModelError
+    from training.options import read_options
     from training.progress import track_fit
-    from training.run import execute, read_options
+    from training.run import execute
 
     folder = resume or new_folder(given["out"], given["name"])
     try:
@@ -158,12 +176,14 @@ def evaluate(
 
 
 def make_options(given: dict[str, Any]) -> Any:
-    """Turn the command line into training.run.Options."""
+    """Turn the command line into training.options.Options."""
     from model.spec import AutoencoderConfig
     from training.files import read_exclusions
-    from training.run import Options, choose_device
+    from training.options import Options, choose_device
+    from training.overrides import read_overrides
 
-    names = ("epochs", "rounds", "remove_percent", "batch_size", "learning_rate", "seed")
+    training = ("epochs", "batch_size", "learning_rate", "seed")
+    names = (*training, "policy", "rounds", "folds", "cut", "cap", "remove_percent")
     return Options(
         data=tuple(str(path.resolve()) for path in given["data"]),
         name=given["name"],
@@ -174,6 +194,7 @@ def make_options(given: dict[str, Any]) -> Any:
         exclude=tuple(read_exclusions(given["exclude"])) if given["exclude"] else (),
         description=given["describe"],
         command=shlex.join(["python", "-m", "training", *sys.argv[1:]]),
+        overrides=read_overrides(given["overrides"]) if given["overrides"] else (),
     )
 
 

@@ -122,7 +122,7 @@ def assign_folds(keys: Sequence[Sequence[str]], n_folds: int, seed: int) -> Inde
     if len(members) < n_folds:
         raise TooFewImages(
             f"{len(keys)} images of {len(members)} patients cannot be parted into {n_folds} folds;"
-            f" add patients, lower --folds, or use --policy percentile"
+            " add patients, or lower --folds"
         )
 
     def rank(group: int) -> tuple[int, bytes]:

@@ -45,15 +45,21 @@ def track(what: str) -> Iterator[Advance]:
 
 @contextmanager
 def track_fit(config: FitConfig) -> Iterator[Hooks]:
-    """Show a bar for reading and one for the epochs of all rounds."""
+    """Show a bar for reading, one for the folds of a round, one for the last training."""
     with _bars() as bars:
         reading = bars.add_task("reading", total=None)
-        training = bars.add_task("training", total=config.epochs * (config.rounds + 1))
+        cleaning = bars.add_task("cleaning", total=config.folds)
+        training = bars.add_task("training", total=config.epochs)
 
         def on_epoch(metrics: EpochMetrics) -> None:
-            said = (
-                f"round {metrics.round}  MSE {metrics.train_mse:.5f} / {metrics.validation_mse:.5f}"
-            )
+            said = f"training  MSE {metrics.train_mse:.5f} / {metrics.validation_mse:.5f}"
             bars.update(training, advance=1, description=said)
 
-        yield Hooks(lambda done, total: bars.update(reading, completed=done, total=total), on_epoch)
+        def on_fold(number: int, done: int, total: int) -> None:
+            said = f"cleaning, round {number}"
+            bars.update(cleaning, completed=done, total=total, description=said)
+
+        def on_file(done: int, total: int) -> None:
+            bars.update(reading, completed=done, total=total)
+
+        yield Hooks(on_file, on_fold, on_epoch)

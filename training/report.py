@@ -1,4 +1,4 @@
-"""Write what a run leaves behind: run.json, metrics.csv, removed.csv, loss.png, errors.png."""
+"""Write what a run leaves behind: run.json, metrics.csv, loss.png, errors.png."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import Source
 from training.fit import EpochMetrics
-from training.rca import Round
 
 METRICS_FILE = "metrics.csv"
-REMOVED_FILE = "removed.csv"
 RUN_FILE = "run.json"
 LOSS_PLOT = "loss.png"
 ERRORS_PLOT = "errors.png"
@@ -31,25 +28,17 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def write_metrics(path: Path, history: Sequence[EpochMetrics]) -> None:
     """Write one line an epoch."""
     columns = [field.name for field in fields(EpochMetrics)]
-    _write_csv(path, columns, (asdict(metrics).values() for metrics in history))
+    write_csv(path, columns, (asdict(metrics).values() for metrics in history))
 
 
-def write_removed(path: Path, sources: Sequence[Source], rounds: Sequence[Round]) -> None:
-    """List the removed training images, worst first within a round.
-
-    Args:
-        path: of the CSV file.
-        sources: the training images that `rounds` index.
-        rounds: of the cleaning.
-    """
-    rows, before = [], np.ones(len(sources), dtype=bool)
-    for number, done in enumerate(rounds, 1):
-        removed = np.flatnonzero(before & ~done.keep)
-        for index in removed[np.argsort(-done.errors[removed], kind="stable")]:
-            source, error = sources[index], float(done.errors[index])
-            rows.append((source.path, source.frame, number, f"{error:.6g}"))
-        before = done.keep
-    _write_csv(path, ("path", "frame", "round", "reconstruction_mse"), rows)
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a CSV file, aside and then renamed."""
+    aside = path.with_name(path.name + ".part")
+    with aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
+    aside.replace(path)
 
 
 def plot_loss(path: Path, history: Sequence[EpochMetrics]) -> None:
@@ -109,15 +98,6 @@ def plot_errors(
 def _save(figure: Any, path: Path) -> None:
     aside = path.with_name(path.name + ".part")
     figure.savefig(aside, format="png", dpi=120, metadata={"Software": None})
-    aside.replace(path)
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    aside = path.with_name(path.name + ".part")
-    with aside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(rows)
     aside.replace(path)
 
 

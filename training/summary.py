@@ -28,7 +28,13 @@ def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
     for part in ("train", "validation", "holdout"):
         of = split[part]
         table.add_row(part, f"{of['images']} slices of {of['patients']} patients")
-    table.add_row("removed", f"{state['n_removed']} training slices, listed in removed.csv")
+    table.add_row("removed", f"{state['n_removed']} slices, shown in audit.html")
+    for done in state["rounds"]:
+        table.add_row(
+            f"round {done['round']}",
+            f"{done['quarantined']} to quarantine, {done['returned']} back,"
+            f" {done['in_quarantine']} in it",
+        )
     if counts["duplicates"] or counts["excluded"]:
         table.add_row("left out", f"{counts['duplicates']} copies, {counts['excluded']} excluded")
     table.add_row("threshold", f"{state['decision']['threshold']:.5f}")

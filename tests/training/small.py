@@ -8,7 +8,7 @@ from model.spec import AutoencoderConfig
 from training.config import FitConfig
 
 NETWORK = AutoencoderConfig(size=64, channels=(4, 8, 16), latent=8)
-QUICK = FitConfig(epochs=3, batch_size=8, rounds=1, remove_percent=10, checkpoint_epochs=1)
+QUICK = FitConfig(epochs=3, batch_size=8, rounds=1, folds=3, remove_percent=10, checkpoint_epochs=1)
 
 
 def weights(network: torch.nn.Module) -> dict[str, bytes]:

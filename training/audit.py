@@ -1,0 +1,139 @@
+"""Say of every image that cleaning touched why, by whom and when: audit.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from training.data import Source
+from training.judgement import JOINT, BoolArray, Members
+from training.rca import Round
+from training.report import write_csv
+
+AUDIT_TABLE = "audit.csv"
+REMOVED, RETURNED = "removed", "returned"
+KEPT_BY_PERSON, DROPPED_BY_PERSON = "kept by a person", "dropped by a person"
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """One image that was quarantined, for a time or to the end, or that a person decided about.
+
+    Args:
+        path: of its file, relative to the folder that was named.
+        frame: from 1.
+        sop_hash: salted hash of its SOPInstanceUID.
+        state: removed, returned, kept by a person, dropped by a person.
+        round: in which it was quarantined first, from 1; 0 if it never was.
+        fold: whose network scored it, from 0.
+        channel: whose z is the highest; in its last round in quarantine.
+        z: that robust z, rounded; empty in the plain loop.
+        judged_as: image or series: whose z it is.
+        reconstruction_mse: by the last round's network.
+        history: a letter a round: Q in quarantine, K kept.
+        decision: empty; a person writes keep or drop and hands the file back as overrides.csv.
+        index: in the arrays of the cleaning; not in the file.
+    """
+
+    path: str
+    frame: int
+    sop_hash: str
+    state: str
+    round: int
+    fold: int
+    channel: str
+    z: float | None
+    judged_as: str
+    reconstruction_mse: float
+    history: str
+    decision: str
+    index: int
+
+
+def audit_rows(
+    sources: Sequence[Source],
+    rounds: Sequence[Round],
+    members: Members,
+    channels: Sequence[str],
+) -> list[AuditRow]:
+    """Collect what happened to the images, the worst first.
+
+    Args:
+        sources: of the images that were cleaned, [N].
+        rounds: of the cleaning.
+        members: folds and a person's decisions.
+        channels: names of the scores' columns.
+    """
+    if not rounds:
+        return []
+    quarantined = np.stack([~done.keep for done in rounds])
+    touched = quarantined.any(axis=0) | (members.forced != 0)
+    rows = [
+        _row(index, sources[index], rounds, quarantined[:, index], members, channels)
+        for index in np.flatnonzero(touched).tolist()
+    ]
+    return sorted(rows, key=lambda row: (-(row.z or 0.0), -row.reconstruction_mse, row.index))
+
+
+def write_audit(path: Path, rows: Sequence[AuditRow]) -> None:
+    """Write audit.csv."""
+    columns = [field.name for field in fields(AuditRow) if field.name != "index"]
+    write_csv(
+        path,
+        columns,
+        (["" if (v := getattr(row, name)) is None else v for name in columns] for row in rows),
+    )
+
+
+def count_changes(rounds: Sequence[Round]) -> list[dict[str, int]]:
+    """Count per round what was quarantined anew, what came back, and what is in quarantine."""
+    counts, before = [], np.ones(len(rounds[0].keep) if rounds else 0, dtype=bool)
+    for number, done in enumerate(rounds, 1):
+        counts.append(
+            {
+                "round": number,
+                "quarantined": int((before & ~done.keep).sum()),
+                "returned": int((~before & done.keep).sum()),
+                "in_quarantine": int((~done.keep).sum()),
+            }
+        )
+        before = done.keep
+    return counts
+
+
+def _row(
+    index: int,
+    source: Source,
+    rounds: Sequence[Round],
+    quarantined: BoolArray,
+    members: Members,
+    channels: Sequence[str],
+) -> AuditRow:
+    ever = np.flatnonzero(quarantined)
+    # An image that came back is shown with what it was quarantined for.
+    judged = rounds[int(ever[-1]) if len(ever) else -1].judged
+    channel, z, judged_as = channels[0], None, "image"
+    if judged is not None:
+        channel = (*channels, JOINT)[int(judged.channel()[index])]
+        z = round(float(judged.highest()[index]), 3)
+        judged_as = "series" if judged.is_by_series()[index] else "image"
+    forced = int(members.forced[index])
+    state = REMOVED if quarantined[-1] else RETURNED
+    return AuditRow(
+        path=source.path,
+        frame=source.frame,
+        sop_hash=source.sop_hash,
+        state={1: KEPT_BY_PERSON, -1: DROPPED_BY_PERSON}.get(forced, state),
+        round=int(ever[0]) + 1 if len(ever) else 0,
+        fold=int(members.fold[index]),
+        channel=channel,
+        z=z,
+        judged_as=judged_as,
+        reconstruction_mse=float(f"{rounds[-1].scores[index, 0]:.6g}"),
+        history="".join("Q" if q else "K" for q in quarantined),
+        decision="",
+        index=index,
+    )

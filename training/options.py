@@ -1,0 +1,98 @@
+"""What the user of `fit` asked for, kept in run.json so that --resume needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.spec import AutoencoderConfig
+from training.config import FitConfig
+from training.errors import NotResumable
+from training.overrides import Override
+from training.report import RUN_FILE
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that a run depends on beside the files.
+
+    Args:
+        data: files and folders.
+        name: in the model store.
+        network: shape of the autoencoder.
+        config: how to train and to clean.
+        device: "cpu" or "cuda".
+        threads: of the CPU.
+        exclude: relative paths to leave out.
+        description: of the data, in words.
+        command: that was typed.
+        overrides: a person's decisions; those in the run's own overrides.csv go before them.
+    """
+
+    data: tuple[str, ...]
+    name: str
+    network: AutoencoderConfig
+    config: FitConfig
+    device: str
+    threads: int
+    exclude: tuple[str, ...]
+    description: str
+    command: str
+    overrides: tuple[Override, ...] = ()
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Options:
+        """Read what `asdict` and JSON made of an Options."""
+        network = raw["network"] | {"channels": tuple(raw["network"]["channels"])}
+        return cls(
+            **raw
+            | {
+                "data": tuple(raw["data"]),
+                "network": AutoencoderConfig(**network),
+                "config": FitConfig(**raw["config"]),
+                "exclude": tuple(raw["exclude"]),
+                "overrides": tuple((path, frame, what) for path, frame, what in raw["overrides"]),
+            }
+        )
+
+
+def choose_device(wanted: str) -> str:
+    """Turn 'auto' into 'cuda' where there is one, else 'cpu'.
+
+    Raises:
+        ValueError: 'cuda' is wanted and there is none.
+    """
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise ValueError("this machine or this build of torch has no CUDA device; use --device cpu")
+    return "cuda" if available and wanted != "cpu" else "cpu"
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read run.json of a run.
+
+    Raises:
+        NotResumable: there is none, or it is damaged.
+    """
+    try:
+        state: dict[str, Any] = json.loads((folder / RUN_FILE).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise NotResumable(f"{folder} holds no readable {RUN_FILE}") from error
+    return state
+
+
+def read_options(folder: Path) -> Options:
+    """Read the options of a run.
+
+    Raises:
+        NotResumable: run.json is missing, damaged or of another version.
+    """
+    state = read_run(folder)
+    try:
+        return Options.from_json(state["options"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotResumable(f"{RUN_FILE} in {folder} is of another version") from error

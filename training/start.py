@@ -1,0 +1,159 @@
+"""Begin a run, or go on with one: read the images, hold out patients, say what belongs together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from preprocessing import InputSpec
+from training import release, report
+from training.cleaning import gather
+from training.data import Collection, Source, count_codes, load_images
+from training.errors import NotResumable, TooFewImages
+from training.folds import IndexArray
+from training.judgement import Members
+from training.options import Options, read_run
+from training.overrides import OVERRIDES_FILE, Override, read_overrides
+from training.split import Split, split_groups
+
+CACHE = "cache"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run before its first training.
+
+    Args:
+        images: everything that was read.
+        split: its patients; the held-out ones take no part in anything before the last measure.
+        chosen: the images to clean and to train on, sorted.
+        members: what of them belongs together, and what a person decided.
+        state: the content of run.json so far.
+    """
+
+    images: Collection
+    split: Split
+    chosen: IndexArray
+    members: Members
+    state: dict[str, Any]
+
+    def sources(self, indices: IndexArray) -> list[Source]:
+        """Tell where some of the images came from."""
+        return [self.images.sources[index] for index in indices]
+
+
+def start(
+    options: Options,
+    folder: Path,
+    on_file: Callable[[int, int], None] = lambda done, total: None,
+) -> Started:
+    """Read and part the images, and write the first run.json.
+
+    Args:
+        options: of the run.
+        folder: of the run; it may hold a run that was cut off.
+        on_file: told (steps done, steps in all) of reading.
+
+    Raises:
+        TrainingError: nothing readable, too few patients, other images than before, decisions
+            about images that are not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    salt = _salt(folder)
+    images = load_images(
+        [Path(path) for path in options.data],
+        InputSpec(size=options.network.size),
+        exclude=options.exclude,
+        cache=folder / CACHE,
+        salt=salt,
+        progress=on_file,
+    )
+    split = _split(images, options)
+    chosen = np.sort(np.concatenate([split.train, split.validation]))
+    members = gather(images, chosen, _overrides(options, folder), options.config)
+    return Started(images, split, chosen, members, _begin(options, folder, images, split, salt))
+
+
+def _salt(folder: Path) -> str:
+    """Draw the run's salt, or read it from run.json: other runs hash the same image differently."""
+    if (folder / report.RUN_FILE).exists():
+        return str(read_run(folder).get("salt", ""))
+    return secrets.token_hex(16)
+
+
+def _split(images: Collection, options: Options) -> Split:
+    try:
+        return split_groups(
+            [source.group for source in images.sources],
+            seed=options.config.seed,
+            validation_fraction=options.config.validation_fraction,
+            holdout_fraction=options.config.holdout_fraction,
+        )
+    except TooFewImages as error:
+        if not images.duplicates:
+            raise
+        n_copies = len(images.duplicates)
+        raise TooFewImages(
+            f"{error}; {n_copies} more are copies of these, pixel for pixel"
+        ) from error
+
+
+def _overrides(options: Options, folder: Path) -> tuple[Override, ...]:
+    """Join the decisions that were named with those that lie in the run's folder.
+
+    Raises:
+        WrongOverrides: the file in the folder cannot be read.
+    """
+    decisions = {(path, frame): decision for path, frame, decision in options.overrides}
+    if (folder / OVERRIDES_FILE).exists():
+        own = read_overrides(folder / OVERRIDES_FILE)
+        decisions |= {(path, frame): decision for path, frame, decision in own}
+    return tuple((path, frame, decision) for (path, frame), decision in decisions.items())
+
+
+def _begin(
+    options: Options, folder: Path, images: Collection, split: Split, salt: str
+) -> dict[str, Any]:
+    """Write run.json before the first epoch; a folder of other data is not gone on with."""
+    digest = images.digest()
+    if (folder / report.RUN_FILE).exists():
+        before = read_run(folder)
+        if before.get("data_sha256") != digest:
+            raise NotResumable(
+                f"the images are not those that {folder} was started with; start a new run"
+            )
+    state = {
+        "status": "running",
+        "options": asdict(options),
+        "salt": salt,
+        "data_sha256": digest,
+        "counts": {
+            "images": len(images.sources),
+            "patients": len(images.groups),
+            "excluded": images.n_excluded,
+            "duplicates": len(images.duplicates),
+            "skipped": len(images.skipped),
+        },
+        "split": {
+            part: {
+                "images": len(indices),
+                "patients": len({images.sources[index].group for index in indices}),
+            }
+            for part, indices in asdict(split).items()
+        },
+        "skipped_codes": count_codes(images.skipped),
+        "skipped": [asdict(skipped) for skipped in images.skipped],
+        "duplicates": list(images.duplicates),
+        "versions": release.versions(),
+        "cpu_count": os.cpu_count(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    report.write_json(folder / report.RUN_FILE, state)
+    return state
