@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -93,9 +94,9 @@ def _work(job: FoldJob, train_and_score: TrainAndScore, answer: Connection) -> N
     """What the process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the parent ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import torch
-
-    torch.set_num_threads(job.threads)
+    # The function's module has imported torch by now, if it needs it: seconds, for each process.
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(job.threads)
     try:
         run_job(job, train_and_score)
     except TrainingError as error:
