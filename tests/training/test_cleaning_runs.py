@@ -1,0 +1,187 @@
+"""Whole runs of the command line: what a person decides, what stops a run, what a kill does."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from model.runtime import load_model
+from model.store import find_directory
+from tests.dicom_files import make_dicom
+from training.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--size", "64", "--latent", "8", "--epochs", "2", "--batch-size", "8", "--folds", "3"]
+NAMED = ["--name", "cleaning_test", "--threads", "1", "--json"]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def audited(phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that removed some images."""
+    out = tmp_path_factory.mktemp("runs") / "audited"
+    result = call("fit", phantom_folder, *SMALL, *NAMED, "--cut", 1.2, "--rounds", 1, "--out", out)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_the_next_run_does_as_a_person_decided(
+    audited: Path, phantom_folder: Path, tmp_path: Path
+) -> None:
+    removed = [row["path"] for row in table(audited / "audit.csv")]
+    kept = next(f.name for f in sorted(phantom_folder.glob("*.dcm")) if f.name not in removed)
+    decisions = tmp_path / "decisions.csv"
+    decisions.write_text(f"path,frame,decision\n{removed[0]},1,keep\n{kept},,drop\n")
+    options = ["--cut", 1.2, "--rounds", 1, "--overrides", decisions]
+    result = call("fit", phantom_folder, *SMALL, *NAMED, *options, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    states = {row["path"]: row["state"] for row in table(tmp_path / "run" / "audit.csv")}
+    assert states[removed[0]] == "kept by a person"
+    # A held-out image is not trained on anyway, and is not in the audit.
+    assert states.get(kept, "dropped by a person") == "dropped by a person"
+
+
+def test_decisions_in_the_folder_of_a_run_count_when_it_goes_on(
+    audited: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(audited, tmp_path / "run")
+    first, *others = table(audited / "audit.csv")
+    (tmp_path / "run" / "overrides.csv").write_text(f"path,decision\n{first['path']},keep\n")
+    result = call("fit", "--resume", tmp_path / "run", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["n_removed"] == len(others)
+
+
+def test_decisions_about_unknown_images_stop_the_run_before_any_training(
+    phantom_folder: Path, tmp_path: Path
+) -> None:
+    decisions = tmp_path / "decisions.csv"
+    decisions.write_text("path,decision\nnobody.dcm,keep\n")
+    options = [*SMALL, *NAMED, "--overrides", decisions, "--out", tmp_path / "run"]
+    result = call("fit", phantom_folder, *options)
+    assert result.exit_code == 1
+    assert "not among these: nobody.dcm" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run" / "round1").exists()
+
+
+def test_a_folder_of_outliers_ends_with_a_question_and_its_audit(
+    phantom_folder: Path, tmp_path: Path
+) -> None:
+    options = ["--cut", 0.1, "--out", tmp_path / "run"]
+    result = call("fit", phantom_folder, *SMALL, *NAMED, *options)
+    assert result.exit_code == 1
+    assert "more than --cap 0.3 allows: are these the images you meant?" in result.stderr
+    shown = table(tmp_path / "run" / "audit.csv")
+    assert len(shown) > 8
+    assert (tmp_path / "run" / "audit.html").read_text().count("<li ") == len(shown)
+    # The question is answered in the run's own folder, and the run goes on.
+    answers = [f"{row['path']},keep" for row in shown]
+    (tmp_path / "run" / "overrides.csv").write_text("path,decision\n" + "\n".join(answers))
+    resumed = call("fit", "--resume", tmp_path / "run", "--json")
+    assert resumed.exit_code == 0, resumed.output
+
+
+def test_the_plain_loop_is_still_there(phantom_folder: Path, tmp_path: Path) -> None:
+    options = ["--policy", "percentile", "--rounds", 2, "--remove-percent", 10]
+    result = call("fit", phantom_folder, *SMALL, *NAMED, *options, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    state = json.loads(result.stdout)
+    assert [done["in_quarantine"] for done in state["rounds"]] == [2, 4]
+    assert {row["z"] for row in table(tmp_path / "run" / "audit.csv")} == {""}
+
+
+def test_fewer_patients_than_folds_are_refused(phantom_folder: Path, tmp_path: Path) -> None:
+    result = call("fit", phantom_folder, *NAMED, "--folds", 29, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "lower --folds" in result.stderr
+
+
+@pytest.mark.parametrize("n_patients", [1, 2])
+def test_one_or_two_patients_are_refused(tmp_path: Path, n_patients: int) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        pixels = rng.integers(0, 900, (40, 40), dtype=np.uint16)
+        content = make_dicom(pixels, PatientID=f"P{number % n_patients}")
+        (tmp_path / f"{number}.dcm").write_bytes(content)
+    result = call("fit", tmp_path, *SMALL, *NAMED, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert f"20 images of {n_patients} patients" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_identical_images_count_once(phantom_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for number in range(20):
+        shutil.copy(phantom_folder / "phantom_00000.dcm", data / f"{number}.dcm")
+    result = call("fit", data, *SMALL, *NAMED, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "19 more are copies of these, pixel for pixel" in result.stderr
+
+
+def test_a_folder_that_changed_is_decoded_anew_by_a_new_run(
+    phantom_folder: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantom_folder, data)
+    options = [data, *SMALL, *NAMED, "--rounds", 0]
+    first = call("fit", *options, "--out", tmp_path / "one")
+    (data / "phantom_00003.dcm").write_bytes((data / "phantom_00004.dcm").read_bytes())
+    second = call("fit", *options, "--out", tmp_path / "two")
+    counts = [json.loads(result.stdout)["counts"] for result in (first, second)]
+    assert [(c["images"], c["duplicates"]) for c in counts] == [(30, 0), (29, 1)]
+    resumed = call("fit", "--resume", tmp_path / "one")
+    assert resumed.exit_code == 1
+    assert "start a new run" in resumed.stderr
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("after", ["cache", "round1/fold1/scores.npz", "round2", "checkpoints"])
+def test_a_run_killed_at_any_point_is_resumed_with_the_same_result(
+    phantom_folder: Path, tmp_path: Path, after: str
+) -> None:
+    options = ["--cut", "1.2", "--rounds", "2", "--name", "cleaning_test", "--threads", "2"]
+    command = [sys.executable, "-m", "training", "fit", str(phantom_folder), *SMALL, *options]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    subprocess.run([*command, "--out", str(whole)], cwd=ROOT, check=True)  # noqa: S603
+    run = subprocess.Popen([*command, "--out", str(cut)], cwd=ROOT)  # noqa: S603
+    while not (cut / after).exists() and run.poll() is None:
+        time.sleep(0.02)
+    run.kill()
+    run.wait()
+    resume = [sys.executable, "-m", "training", "fit", "--resume", str(cut), "--json"]
+    if not (cut / "run.json").exists():
+        resume = [*command, "--out", str(cut), "--json"]
+    resumed = subprocess.run(  # noqa: S603
+        resume, cwd=ROOT, check=True, capture_output=True, env=os.environ
+    )
+    for name in sorted(path.relative_to(whole) for path in whole.glob("round*/fold*/scores.npz")):
+        with np.load(whole / name) as expected, np.load(cut / name) as found:
+            assert np.array_equal(expected["scores"], found["scores"]), name
+    without_hash = [
+        [{k: v for k, v in row.items() if k != "sop_hash"} for row in table(folder / "audit.csv")]
+        for folder in (whole, cut)
+    ]
+    assert without_hash[0] == without_hash[1]
+    models = [json.loads((whole / "run.json").read_text()), json.loads(resumed.stdout)]
+    hashes = [load_model(find_directory(str(m["model"]))).spec.sha256 for m in models]
+    assert hashes[0]["weights.safetensors"] == hashes[1]["weights.safetensors"]
