@@ -19,6 +19,8 @@ from training.acquisition import acquire
 from training.anatomy import draw_finding, draw_spine
 from training.kinds import FAULTS, FINDINGS, KINDS, TRUTH_FILE
 from training.painting import render, render_axial
+from training.phantom_masks import render_labels
+from training.png import encode_png
 
 SIZE = 256
 TRUTH_COLUMNS = ("path", "anomaly", "contrast", "left", "top", "right", "bottom", "seed", "index")
@@ -49,8 +51,7 @@ def make_phantom(seed: int, index: int, anomaly: str = "none", size: int = SIZE)
     """
     if anomaly != "none" and anomaly not in KINDS:
         raise ValueError(f"anomaly {anomaly!r} is none of none, {', '.join(KINDS)}")
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence([seed, index]).spawn(4)]
-    anatomy_rng, finding_rng, fault_rng, scanner_rng = streams
+    anatomy_rng, finding_rng, fault_rng, scanner_rng = _streams(seed, index)
     scanner_seed = int(scanner_rng.integers(1 << 31))
     spine = draw_spine(anatomy_rng)
     normal = render(spine, size)
@@ -72,8 +73,33 @@ def make_phantom(seed: int, index: int, anomaly: str = "none", size: int = SIZE)
     return Phantom(pixels, mask, anomaly, contrast, round(field_mm / size, 4))
 
 
+def phantom_labels(
+    seed: int, index: int, anomaly: str = "none", size: int = SIZE
+) -> NDArray[np.uint8]:
+    """Label the tissues of a phantom: 1 vertebral body, 2 canal, 3 disc, 0 anything else; [S, S].
+
+    An axial phantom has no labels: in that plane nobody outlined anything.
+    """
+    anatomy_rng, finding_rng, *_ = _streams(seed, index)
+    if anomaly == "axial":
+        return np.zeros((size, size), np.uint8)
+    spine = draw_spine(anatomy_rng)
+    finding = draw_finding(spine, anomaly, finding_rng) if anomaly in FINDINGS else None
+    return render_labels(spine, size, finding)
+
+
+def _streams(seed: int, index: int) -> list[np.random.Generator]:
+    """Make independent generators of anatomy, finding, fault and scanner."""
+    return [np.random.default_rng(s) for s in np.random.SeedSequence([seed, index]).spawn(4)]
+
+
 def write_phantoms(
-    out: Path, count: int, seed: int, anomaly: str = "none", size: int = SIZE
+    out: Path,
+    count: int,
+    seed: int,
+    anomaly: str = "none",
+    size: int = SIZE,
+    masks: Path | None = None,
 ) -> Iterator[Path]:
     """Write phantoms and truth.csv, yielding each path so that a caller can show progress.
 
@@ -84,8 +110,11 @@ def write_phantoms(
         anomaly: one of KINDS, 'none', or 'mixed': every second image normal, the others going
             through KINDS.
         size: pixels on a side.
+        masks: folder for a PNG of labels of each image, with the image's name.
     """
     out.mkdir(parents=True, exist_ok=True)
+    if masks:
+        masks.mkdir(parents=True, exist_ok=True)
     rows = []
     for index in range(count):
         kind = anomaly
@@ -95,6 +124,9 @@ def write_phantoms(
         path = out / f"phantom_{index:05d}.dcm"
         path.write_bytes(phantom_bytes(phantom, seed, index))
         box = _bounding_box(phantom.mask)
+        if masks:
+            labels = phantom_labels(seed, index, kind, size)
+            (masks / f"{path.stem}.png").write_bytes(encode_png(labels))
         rows.append((path.name, kind, phantom.contrast, *box, seed, index))
         yield path
     with (out / TRUTH_FILE).open("w", newline="") as file:
