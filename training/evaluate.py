@@ -1,201 +1,225 @@
-"""Ask a saved model about images it should, and should not, find unusual."""
+"""Ask a saved model about images it should, and should not, find unusual: the reported numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from model.runtime import LoadedModel, load_model
 from model.store import find_directory
-from preprocessing import InputSpec, Slice, to_input
+from preprocessing import InputSpec
+from training import evaluation_cases as cases_of
 from training.config import FitConfig
-from training.data import load_images, read_slices
+from training.data import Source, load_images
 from training.errors import OtherData
-from training.phantom import phantom_slice
+from training.evaluation_cases import FAULTS, LESIONS, SEED, USUAL, Case
+from training.evaluation_table import KindResult, MacroResult, tabulate
+from training.false_alarms import FalseAlarms, count_alarms
+from training.foreign_images import FOREIGN_KINDS, OTHER_PLANE
+from training.judging import FloatArray, Judge, judge_cases
+from training.kinds import FINDINGS, KINDS
+from training.planted_faults import FAULT_KINDS
+from training.planted_lesions import LESION_KINDS
 from training.split import split_groups
 
-FloatArray = NDArray[np.float32]
-
-HELD_OUT = "held-out patients"
-_N_SYNTHETIC = 40
-_SEED = 90_210  # of the tested faults and phantoms: no training uses it
+HELD_OUT, PHANTOMS, LABELLED = "held-out patients", "phantoms", "labelled images"
+AXIAL_FILES = "axial (files)"
+GROSS = ("void", "noise", "axial")
+_N_PHANTOMS = 60
+_STATEMENTS = {
+    HELD_OUT: "patients that the model was neither trained nor calibrated on; everything planted"
+    f" or drawn has seed {SEED}, which no training uses, and was fixed before any model was judged",
+    PHANTOMS: f"phantoms of seed {SEED}, which no training uses; each anomaly with its normal twin",
+    LABELLED: "the images of a table of labels, all patients; whether the model knows them, or"
+    " anything was chosen on them, only their owner can tell",
+}
 
 
 @dataclass(frozen=True)
-class GroupScore:
-    """How one group of images fared.
+class Request:
+    """What to evaluate on.
 
     Args:
-        group: what the images are.
-        n_images: how many.
-        median_mse: of them.
-        above_p95: share above the 95th percentile of the held-out patients' MSE.
-        alarms: share above the model's own threshold.
-        auroc: probability that one of them scores higher than a held-out image.
+        data: files and folders that the model was trained from; empty: phantoms.
+        masks: folder with masks of vertebrae, canal and discs, for lesions to be planted into.
+        axial: real axial files.
+        exclude: relative paths to leave out.
+        everyone: take all patients, for data that the model never saw.
+        truth: table of labels; the images themselves are judged, nothing is planted.
+        phantoms: normal phantoms to draw; only these are judged.
+        n_foreign: images of each kind that is no sagittal spine MR.
     """
 
-    group: str
-    n_images: int
-    median_mse: float
-    above_p95: float
-    alarms: float
-    auroc: float
+    data: tuple[Path, ...] = ()
+    masks: Path | None = None
+    axial: tuple[Path, ...] = ()
+    exclude: tuple[str, ...] = ()
+    everyone: bool = False
+    truth: Path | None = None
+    phantoms: int | None = None
+    n_foreign: int = 24
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out.
+
+    Args:
+        model: tag in the store.
+        suite: HELD_OUT, PHANTOMS or LABELLED.
+        statement: which images these are, and what was not chosen on them.
+        n_usual: usual images.
+        n_patients: of how many patients.
+        n_masked: usual images with a mask, into which lesions were planted.
+        columns: names of the scores; the first decides.
+        kinds: one result for each kind of anomaly.
+        macros: averages over kinds.
+        alarms: on the usual images.
+        seconds: that it took.
+        examples: the first image of each kind as the model saw it, [S, S].
+    """
+
+    model: str
+    suite: str
+    statement: str
+    n_usual: int
+    n_patients: int
+    n_masked: int
+    columns: tuple[str, ...]
+    kinds: tuple[KindResult, ...]
+    macros: tuple[MacroResult, ...]
+    alarms: FalseAlarms
+    seconds: float
+    examples: dict[str, FloatArray] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Which images are judged, about how many, and which kinds are averaged.
+
+    Args:
+        name: HELD_OUT, PHANTOMS or LABELLED.
+        cases: the images, made when they are asked for.
+        n_cases: about how many.
+        macros: name -> kinds to average.
+    """
+
+    name: str
+    cases: Iterator[Case]
+    n_cases: int
+    macros: dict[str, tuple[str, ...]]
 
 
 def evaluate(
     tag: str,
-    data: Sequence[Path],
-    *,
-    axial: Sequence[Path] = (),
-    exclude: Sequence[str] = (),
-    everyone: bool = False,
+    request: Request,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[GroupScore]:
-    """Score held-out patients, their images with faults planted, and images of other things.
-
-    The MSE does not find everything: what it misses is in the table like the rest.
+) -> Evaluation:
+    """Judge usual images, and the same with faults and lesions planted, and images of other things.
 
     Args:
         tag: of a model in the store.
-        data: files and folders that the model was trained from; who was held out follows from the
-            model's seed and each patient's identity.
-        axial: real axial files; without them synthetic ones.
-        exclude: relative paths to leave out.
-        everyone: take all patients, for data that the model never saw.
-        progress: called with (files done, files in all).
+        request: on which images.
+        progress: called with (images judged, about how many in all).
 
     Raises:
-        TrainingError: nothing readable, or too few patients.
+        TrainingError: nothing readable, too few patients, or other data than those of training.
         ModelError: the model is missing or damaged.
+        ValueError: masks or labels that do not fit the images.
     """
     model = load_model(find_directory(tag))
-    spec, seed = model.spec.input, model.spec.provenance.seed
-    images = load_images(data, spec, exclude=exclude, progress=progress)
-    chosen = np.arange(len(images.sources))
-    if not everyone:
-        config = FitConfig()
-        chosen = split_groups(
-            [source.group for source in images.sources],
-            seed=seed,
-            validation_fraction=config.validation_fraction,
-            holdout_fraction=config.holdout_fraction,
-        ).holdout
-        _check_holdout(model, len(chosen), len({images.sources[i].group for i in chosen}))
-    slices = read_slices(data, [images.sources[index] for index in chosen])
-    groups = planted(slices, spec)
-    groups["axial (synthetic)"] = phantoms(spec, "axial")
-    if axial:
-        groups["axial (files)"] = load_images(axial, spec).x.astype(np.float32)
-    groups["phantoms (other images)"] = phantoms(spec, "none")
-    return score_groups(model, images.x[chosen].astype(np.float32), groups)
+    judge = Judge.of(model)
+    suite = _suite(model, request)
+    return run_suite(tag, judge, suite, progress)
 
 
-def _check_holdout(model: LoadedModel, n_images: int, n_patients: int) -> None:
-    """Refuse data whose held-out part is not the one that the training run kept away.
+def run_suite(
+    tag: str, judge: Judge, suite: Suite, progress: Callable[[int, int], None]
+) -> Evaluation:
+    """Judge the images of a suite one after the other, and count."""
+    started = time.perf_counter()
+    judged = judge_cases(judge, suite.cases, lambda done: progress(done, suite.n_cases))
+    rows = judged.rows
+    kinds, macros = tabulate(rows, judge.calibration.alarm_rate, suite.macros)
+    usual = rows.kinds == USUAL
+    planted = rows.pairs[rows.groups == LESIONS]
+    return Evaluation(
+        model=tag,
+        suite=suite.name,
+        statement=_STATEMENTS[suite.name],
+        n_usual=int(usual.sum()),
+        n_patients=len(set(rows.patients[usual].tolist())),
+        n_masked=len(set(planted.tolist())),
+        columns=rows.columns,
+        kinds=tuple(kinds),
+        macros=tuple(macros),
+        alarms=count_alarms(judge.calibration, judged.usual, SEED),
+        seconds=round(time.perf_counter() - started, 1),
+        examples=judged.examples,
+    )
+
+
+def _suite(model: LoadedModel, request: Request) -> Suite:
+    if request.phantoms or not request.data:
+        count = request.phantoms or _N_PHANTOMS
+        macros = {"all": KINDS, "pathology": FINDINGS, "gross faults": GROSS}
+        n_cases = count * (1 + len(KINDS))
+        return Suite(PHANTOMS, cases_of.phantom_cases(count), n_cases, macros)
+    images = load_images(request.data, model.spec.input, exclude=request.exclude)
+    if request.truth:
+        labels = cases_of.read_truth(request.truth, images.sources)
+        macros = {"all": tuple(sorted(set(labels.values()) - cases_of.NOTHING))}
+        cases = cases_of.labelled_cases(request.data, labels)
+        return Suite(LABELLED, cases, len(labels), macros)
+    chosen = _held_out(model, images.sources, request.everyone)
+    return held_out_suite(request, chosen, model.spec.input)
+
+
+def held_out_suite(request: Request, chosen: Sequence[Source], spec: InputSpec) -> Suite:
+    """Put together what is judged of held-out slices, and what is no sagittal spine MR."""
+    parts: list[Iterable[Case]] = [
+        cases_of.held_out_cases(request.data, chosen, request.masks),
+        cases_of.foreign_cases(request.n_foreign),
+    ]
+    foreign = (*FOREIGN_KINDS, cases_of.INVERTED)
+    if request.axial:
+        found = load_images(request.axial, spec).sources
+        parts.append(
+            Case(image, AXIAL_FILES, OTHER_PLANE, source.group, source.study)
+            for image, source in cases_of.read_chosen(request.axial, found)
+        )
+        foreign = (*foreign, AXIAL_FILES)
+    macros = {FAULTS: FAULT_KINDS, LESIONS: LESION_KINDS, "out-of-distribution": foreign}
+    n_cases = len(chosen) * (2 + len(FAULT_KINDS)) + request.n_foreign * len(FOREIGN_KINDS)
+    return Suite(HELD_OUT, chain(*parts), n_cases, macros)
+
+
+def _held_out(model: LoadedModel, sources: Sequence[Source], everyone: bool) -> list[Source]:
+    """Choose the patients that training kept away; they follow from the seed and their keys.
 
     Raises:
-        TrainingError: the counts differ: other data, other exclusions, or another folder name.
+        TrainingError: too few patients, or not those of training.
     """
-    kept_away = model.spec.provenance.metrics
-    expected = (kept_away.get("heldout_images"), kept_away.get("heldout_patients"))
-    if expected != (n_images, n_patients):
+    if everyone:
+        return list(sources)
+    config, provenance = FitConfig(), model.spec.provenance
+    held_out = split_groups(
+        [source.group for source in sources],
+        seed=provenance.seed,
+        validation_fraction=config.validation_fraction,
+        holdout_fraction=config.holdout_fraction,
+    ).holdout
+    chosen = [sources[index] for index in held_out]
+    n_patients = len({source.group for source in chosen})
+    names = ("heldout_images", "heldout_patients")
+    expected = [provenance.metrics.get(name, 0.0) for name in names]
+    if expected != [float(len(chosen)), float(n_patients)]:
         raise OtherData(
-            f"the training run held out {expected[0]:g} images of {expected[1]:g} patients, here"
-            f" it would be {n_images} of {n_patients}: name the data it was trained from, with the"
+            f"the training run held out {expected[0]:g} images of {expected[1]:g} patients, here it"
+            f" would be {len(chosen)} of {n_patients}: name the data it was trained from, with the"
             " same --exclude; or --all for data that it never saw"
         )
-
-
-def score_groups(
-    model: LoadedModel, usual: FloatArray, groups: dict[str, FloatArray]
-) -> list[GroupScore]:
-    """Compare each group with usual images; the first row is the usual images themselves."""
-    base = score(model, usual)
-    limit = float(np.percentile(base, 95))
-    rows = []
-    for name, x in ({HELD_OUT: usual} | groups).items():
-        mse = score(model, x)
-        rows.append(
-            GroupScore(
-                group=name,
-                n_images=len(mse),
-                median_mse=float(np.median(mse)),
-                above_p95=float((mse > limit).mean()),
-                alarms=float((mse > model.spec.decision.threshold).mean()),
-                auroc=auroc(base, mse),
-            )
-        )
-    return rows
-
-
-def score(model: LoadedModel, x: FloatArray) -> NDArray[np.float64]:
-    """Score in small batches: [N, 1, S, S] -> MSE, [N]."""
-    return np.concatenate([model.score(x[i : i + 8]) for i in range(0, len(x), 8)])
-
-
-def auroc(usual: NDArray[np.float64], unusual: NDArray[np.float64]) -> float:
-    """Count the pairs in which the unusual image scores higher, ties as half (Mann-Whitney U)."""
-    ranks = rankdata(np.concatenate([usual, unusual]))[len(usual) :]
-    wins = ranks.sum() - len(unusual) * (len(unusual) + 1) / 2
-    return float(wins / (len(usual) * len(unusual)))
-
-
-def planted(slices: Sequence[Slice], spec: InputSpec) -> dict[str, FloatArray]:
-    """Plant faults into slices as scanned, before window and resize: name -> [N, 1, S, S]."""
-    faults: dict[str, Callable[[Slice, np.random.Generator], Slice]] = {
-        "uniform noise, model's pixels": lambda s, rng: noise(s, rng, spec.size),
-        "uniform noise, scan's pixels": lambda s, rng: noise(s, rng, None),
-        "rotated by 90 degrees": rotated,
-        "black box, 25 % of the area": black_box,
-        "ghosting": ghosting,
-    }
-    return {
-        name: np.stack(
-            [
-                to_input(fault(s, np.random.default_rng([_SEED, i])), spec)
-                for i, s in enumerate(slices)
-            ]
-        )
-        for name, fault in faults.items()
-    }
-
-
-def noise(image: Slice, rng: np.random.Generator, size: int | None) -> Slice:
-    """Replace the pixels by uniform noise; of the model's size, or of the scan's own matrix."""
-    shape = (size, size) if size else image.pixels.shape
-    return replace(image, pixels=rng.random(shape, dtype=np.float32))
-
-
-def rotated(image: Slice, rng: np.random.Generator) -> Slice:
-    """Turn by 90 degrees, one way or the other."""
-    pixels = np.rot90(image.pixels, int(rng.choice([1, 3])))
-    spacing_mm = (image.spacing_mm[1], image.spacing_mm[0])
-    return replace(image, pixels=np.ascontiguousarray(pixels), spacing_mm=spacing_mm)
-
-
-def black_box(image: Slice, rng: np.random.Generator) -> Slice:
-    """Blank a box of half the height and half the width, anywhere."""
-    n_rows, n_columns = image.pixels.shape
-    top, left = int(rng.integers(n_rows // 2 + 1)), int(rng.integers(n_columns // 2 + 1))
-    pixels = image.pixels.copy()
-    pixels[top : top + n_rows // 2, left : left + n_columns // 2] = pixels.min()
-    return replace(image, pixels=pixels)
-
-
-def ghosting(image: Slice, rng: np.random.Generator) -> Slice:
-    """Add two copies at a quarter of the field along the phase direction, of 15 to 30 %."""
-    pixels, shift = image.pixels, image.pixels.shape[0] // 4
-    ghost = np.roll(pixels, shift, axis=0) + np.roll(pixels, -shift, axis=0)
-    amplitude = np.float32(rng.uniform(0.15, 0.30))
-    return replace(image, pixels=pixels + amplitude * ghost)
-
-
-def phantoms(spec: InputSpec, kind: str) -> FloatArray:
-    """Make phantoms of one kind through the DICOM path: [40, 1, S, S]."""
-    made = (phantom_slice(_SEED, index, kind) for index in range(_N_SYNTHETIC))
-    return np.stack([to_input(image, spec) for image in made])
+    return chosen

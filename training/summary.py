@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from training.evaluate import GroupScore
+    from training.evaluate import Evaluation
 
 
 def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
@@ -63,24 +61,26 @@ def print_phantoms(out: Path, count: int, as_json: bool) -> None:
     console.print(f"next: python -m training fit {out}", soft_wrap=True)
 
 
-def print_evaluation(tag: str, rows: Sequence[GroupScore], as_json: bool) -> None:
-    """Print one line a group."""
+def print_evaluation(evaluation: Evaluation, folder: Path, as_json: bool) -> None:
+    """Print averages, then one line for each kind of anomaly, then the false alarms."""
+    from training import evaluation_page, evaluation_text
+
     if as_json:
-        _print_json({"model": tag, "groups": [asdict(row) for row in rows]})
+        _print_json(evaluation_page.as_json(evaluation) | {"out": str(folder)})
         return
-    table = Table(title=f"{tag}: reconstruction MSE")
-    for column in ("group", "images", "median MSE", "above held-out p95", "alarms", "AUROC"):
-        table.add_column(column, justify="left" if column == "group" else "right")
-    for row in rows:
-        table.add_row(
-            row.group,
-            str(row.n_images),
-            f"{row.median_mse:.5f}",
-            f"{row.above_p95:.0%}",
-            f"{row.alarms:.0%}",
-            f"{row.auroc:.2f}",
-        )
-    Console().print(table)
+    table = Table(title=f"{evaluation.model}: {evaluation.suite}")
+    for column in evaluation_text.HEADINGS:
+        table.add_column(column, justify="left" if column == "kind" else "right")
+    for macro in evaluation.macros:
+        table.add_row(*evaluation_text.macro_row(macro), style="bold")
+    table.add_section()
+    for kind in evaluation.kinds:
+        table.add_row(*evaluation_text.kind_row(kind))
+    console = Console()
+    console.print(table)
+    console.print(evaluation_text.describe_images(evaluation))
+    console.print(evaluation_text.describe_alarms(evaluation.alarms))
+    console.print(f"saved in {folder}: evaluation.html, evaluation.json, plots", soft_wrap=True)
 
 
 def _print_json(content: dict[str, Any]) -> None:

@@ -13,14 +13,15 @@ from click.testing import CliRunner, Result
 
 from model.runtime import load_model
 from model.store import find_directory
-from preprocessing import InputSpec
 from tests.training.small import NETWORK, QUICK
 from training import options as choices
 from training import run
 from training.__main__ import main
 from training.data import Collection
 from training.errors import NotResumable
-from training.evaluate import auroc, black_box, planted, rotated
+from training.foreign_images import FOREIGN_KINDS
+from training.planted_faults import FAULT_KINDS
+from training.planted_lesions import LESION_KINDS
 from training.summary import print_fit
 
 SMALL = ["--size", "64", "--latent", "8", "--epochs", "2", "--threads", "1", "--batch-size", "8"]
@@ -186,37 +187,42 @@ def test_phantom_writes_files_and_truth(tmp_path: Path) -> None:
     }
 
 
-def test_evaluate_scores_held_out_patients_and_every_planted_fault(
-    fitted: dict[str, object], phantom_folder: Path
+def test_evaluate_judges_held_out_patients_and_everything_planted(
+    fitted: dict[str, object], phantom_folder: Path, tmp_path: Path
 ) -> None:
-    result = call("evaluate", fitted["model"], phantom_folder, "--json")
+    out = tmp_path / "evaluation"
+    result = call("evaluate", fitted["model"], phantom_folder, "--out", out, "--json")
     assert result.exit_code == 0, result.output
-    groups = {row["group"]: row for row in json.loads(result.stdout)["groups"]}
-    usual = groups["held-out patients"]
-    assert usual["auroc"] == 0.5
-    assert usual["n_images"] == fitted["metrics"]["heldout_images"]  # type: ignore[index]
-    assert len(groups) == 8
-    assert groups["ghosting"]["n_images"] == usual["n_images"]
+    found = json.loads(result.stdout)
+    kinds = {row["kind"]: row for row in found["kinds"]}
+    assert found["n_usual"] == fitted["metrics"]["heldout_images"]  # type: ignore[index]
+    assert set(FAULT_KINDS) | set(FOREIGN_KINDS) <= set(kinds)
+    assert kinds["ghosting"]["n_images"] == found["n_usual"]
+    assert not set(LESION_KINDS) & set(kinds)  # without masks
+    assert json.loads((out / "evaluation.json").read_text()) == {
+        key: value for key, value in found.items() if key != "out"
+    }
+
+
+def test_evaluate_needs_the_data_that_the_model_was_trained_from(
+    fitted: dict[str, object], tmp_path: Path
+) -> None:
+    call("phantom", tmp_path / "others", "--count", 12, "--size", 64, "--seed", 8)
+    result = call("evaluate", fitted["model"], tmp_path / "others")
+    assert result.exit_code == 1
+    assert "name the data it was trained from" in result.stderr
+
+
+def test_evaluate_refuses_options_that_do_not_go_together(phantom_folder: Path) -> None:
+    table = phantom_folder / "truth.csv"
+    assert call("evaluate", "nobody", "--truth", table).exit_code == 2
+    assert call("evaluate", "nobody", "--masks", phantom_folder).exit_code == 2
+    assert call("evaluate", "nobody", phantom_folder, "--phantoms", 5).exit_code == 2
+    options = ("--truth", table, "--masks", phantom_folder)
+    assert call("evaluate", "nobody", phantom_folder, *options).exit_code == 2
 
 
 def test_evaluate_names_a_model_that_is_not_there(phantom_folder: Path) -> None:
     result = call("evaluate", "nobody", phantom_folder)
     assert result.exit_code == 1
     assert "nobody" in result.stderr
-
-
-def test_auroc_counts_won_pairs_and_half_of_ties() -> None:
-    # Pairs (1,2) (1,3) (2,2) (2,3): won, won, tie, won = 3.5 of 4.
-    assert auroc(np.array([1.0, 2.0]), np.array([2.0, 3.0])) == pytest.approx(0.875)
-
-
-def test_planted_faults_are_what_they_say(phantom_folder: Path) -> None:
-    from preprocessing import read_image
-
-    image = read_image((phantom_folder / "phantom_00000.dcm").read_bytes())
-    rng = np.random.default_rng(0)
-    boxed = black_box(image, rng).pixels
-    assert (boxed == image.pixels.min()).mean() >= 0.25
-    turned = rotated(image, rng)
-    assert np.array_equal(np.sort(turned.pixels.ravel()), np.sort(image.pixels.ravel()))
-    assert all(x.shape == (1, 1, 32, 32) for x in planted([image], InputSpec(size=32)).values())

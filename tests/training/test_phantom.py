@@ -12,7 +12,7 @@ from preprocessing import InputSpec, read_image, to_input
 from training.anatomy import draw_spine, level_centres
 from training.kinds import FINDINGS, KINDS
 from training.painting import render
-from training.phantom import make_phantom, write_phantoms
+from training.phantom import make_phantom, phantom_labels, write_phantoms
 
 
 def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
@@ -109,3 +109,23 @@ def test_rendering_covers_every_row_of_the_picture() -> None:
 def test_an_unknown_anomaly_is_refused() -> None:
     with pytest.raises(ValueError, match="wobble"):
         make_phantom(0, 0, "wobble")
+
+
+def test_masks_label_bodies_canal_and_discs_where_they_are_painted(tmp_path: Path) -> None:
+    list(write_phantoms(tmp_path / "in", 2, seed=7, size=128, masks=tmp_path / "masks"))
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == [
+        "phantom_00000.png",
+        "phantom_00001.png",
+    ]
+    for index in range(6):
+        labels, phantom = phantom_labels(7, index, size=128), make_phantom(7, index, size=128)
+        assert np.unique(labels).tolist() == [0, 1, 2, 3]
+        body, canal, disc = (phantom.pixels[labels == label].mean() for label in (1, 2, 3))
+        assert (canal > body) == (phantom.contrast == "T2")
+        assert disc < body
+
+
+def test_a_fracture_lowers_the_outline_of_one_body() -> None:
+    usual, fractured = (phantom_labels(3, 1, kind) for kind in ("none", "fracture"))
+    assert 0.02 < 1 - (fractured == 1).sum() / (usual == 1).sum() < 0.2
+    assert not phantom_labels(3, 1, "axial").any()
