@@ -1,4 +1,4 @@
-"""The command line: python -m training fit | phantom | evaluate."""
+"""The command line: python -m training fit | phantom | evaluate | calibrate."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 DEFAULTS = FitConfig()
 SKIPPED_SOME = 3
 EXISTING = click.Path(exists=True, path_type=Path)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -106,13 +109,14 @@ def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any)
 
 
 @main.command()
-@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("out", type=FOLDER)
 @click.option("--count", default=40, type=click.IntRange(1), help="Images, each a patient.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="The same seed, the same bytes.")
 @click.option("--anomaly", default="none", type=click.Choice([*KINDS, "none", "mixed"]))
 @click.option("--size", default=256, type=click.IntRange(64, 1024), help="Side, pixels.")
+@click.option("--masks", type=FOLDER, help="Folder for PNG: 1 vertebra, 2 canal, 3 disc.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def phantom(out: Path, count: int, seed: int, anomaly: str, size: int, as_json: bool) -> None:
+def phantom(out: Path, as_json: bool, **given: Any) -> None:
     """Write synthetic sagittal spine slices as MR DICOM files, with truth.csv, into OUT.
 
     Example: python -m training phantom phantoms --count 60 --anomaly mixed
@@ -125,54 +129,110 @@ def phantom(out: Path, count: int, seed: int, anomaly: str, size: int, as_json: 
 
     try:
         with track("drawing phantoms") as advance:
-            for done, _ in enumerate(write_phantoms(out, count, seed, anomaly, size), 1):
-                advance(done, count)
+            for done, _ in enumerate(write_phantoms(out, **given), 1):
+                advance(done, given["count"])
     except OSError as error:
         fail(f"cannot write into {out}: {error.strerror}")
-    print_phantoms(out, count, as_json)
+    print_phantoms(out, given["count"], as_json)
+
+
+@main.command()
+@click.argument("model")
+@click.argument("data", nargs=-1, type=EXISTING)
+@click.option("--masks", type=EXISTING_FOLDER, help="PNG: 1 vertebra, 2 canal, 3 disc.")
+@click.option("--axial", multiple=True, type=EXISTING, help="Real axial files; may be repeated.")
+@click.option("--exclude", type=EXISTING, help="Text or CSV (column path): files to leave out.")
+@click.option("--all", "everyone", is_flag=True, help="Judge all patients: none was trained on.")
+@click.option("--truth", type=EXISTING_FILE, help="CSV (path, anomaly): judge DATA itself by it.")
+@click.option("--phantoms", type=click.IntRange(2), help="Judge so many phantoms, nothing else.")
+@click.option("--out", type=FOLDER, help="Default runs/evaluation-MODEL-TIME.")
+@click.option("--json", "as_json", is_flag=True, help="Print evaluation.json instead of a table.")
+def evaluate(model: str, as_json: bool, out: Path | None, **given: Any) -> None:
+    """Judge held-out patients of DATA, and faults and lesions planted into them, with MODEL.
+
+    Example: python -m training evaluate spine_autoencoder data/spider/dicom --masks data/masks
+
+    MODEL is a tag of the model store. Give the DATA that the model was trained from: its held-out
+    patients follow from the model's seed. With --all every patient counts as held out. Without
+    DATA, or with --phantoms, synthetic images are judged. Slices without a mask (a PNG with the
+    slice's file name) get no lesions. With --truth nothing is planted: an anomaly of "none" is a
+    usual image.
+
+    Leaves a folder: evaluation.json, evaluation.html, auroc.png, channels.png, alarms.png;
+    examples.png shows one image of each kind.
+    """
+    if not given["data"] and (given["truth"] or given["masks"]):
+        raise click.UsageError("--truth and --masks belong to DATA: name it")
+    if given["phantoms"] and (given["data"] or given["truth"]):
+        raise click.UsageError("--phantoms judges synthetic images alone; leave out DATA")
+    if given["truth"] and given["masks"]:
+        raise click.UsageError("--truth judges the images as they are; leave out --masks")
+    from model.errors import ModelError
+    from training import evaluate as evaluation
+    from training.evaluation_page import write_evaluation
+    from training.files import read_exclusions
+    from training.progress import track
+    from training.summary import print_evaluation
+
+    folder = new_folder(out, f"evaluation-{model.replace(':', '-')}")
+    try:
+        exclude = tuple(read_exclusions(given["exclude"])) if given["exclude"] else ()
+        request = evaluation.Request(**given | {"exclude": exclude})
+        with track("judging") as advance:
+            found = evaluation.evaluate(model, request, advance)
+        write_evaluation(folder, found)
+    except (TrainingError, ModelError, ValueError) as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"cannot write into {folder}: {error.strerror}")
+    print_evaluation(found, folder, as_json)
 
 
 @main.command()
 @click.argument("model")
 @click.argument("data", nargs=-1, required=True, type=EXISTING)
-@click.option("--axial", multiple=True, type=EXISTING, help="Real axial files; may be repeated.")
+@click.option(
+    "--alarm-rate",
+    default=0.05,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of usual slices that may be called anomalies; saved with the model.",
+)
+@click.option("--name", help="Of the new model in the store; by default that of MODEL.")
 @click.option("--exclude", type=EXISTING, help="Text or CSV (column path): files to leave out.")
-@click.option("--all", "everyone", is_flag=True, help="Score all patients: none was trained on.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate(
+def calibrate(
     model: str,
     data: tuple[Path, ...],
-    axial: tuple[Path, ...],
+    alarm_rate: float,
+    name: str | None,
     exclude: Path | None,
-    everyone: bool,
     as_json: bool,
 ) -> None:
-    """Score held-out patients of DATA, planted faults and other images with MODEL.
+    """Recalibrate MODEL on the usual studies of a site under DATA, without training.
 
-    Example: python -m training evaluate spine_autoencoder data/spider/dicom
+    Example: python -m training calibrate spine_autoencoder site/normals --name spine_site
 
-    MODEL is a tag of the model store. Give the DATA that the model was trained from: its held-out
-    patients follow from the model's seed. With --all every patient counts as held out.
+    Every slice under DATA counts as usual. Weights stay as they are; the model is saved anew.
     """
     from model.errors import ModelError
-    from training import evaluate as evaluation
+    from training.calibrate import print_recalibrated, recalibrate
     from training.files import read_exclusions
     from training.progress import track
-    from training.summary import print_evaluation
 
     try:
         with track("reading") as advance:
-            rows = evaluation.evaluate(
+            done = recalibrate(
                 model,
                 data,
-                axial=axial,
+                alarm_rate=alarm_rate,
+                name=name,
                 exclude=read_exclusions(exclude) if exclude else (),
-                everyone=everyone,
                 progress=advance,
             )
     except (TrainingError, ModelError, ValueError) as error:
         fail(str(error))
-    print_evaluation(model, rows, as_json)
+    print_recalibrated(done, as_json)
+    sys.exit(SKIPPED_SOME if done.skipped else 0)
 
 
 def make_options(given: dict[str, Any]) -> Any:
