@@ -161,12 +161,12 @@ def evaluate(model: str, as_json: bool, out: Path | None, **given: Any) -> None:
     Leaves a folder: evaluation.json, evaluation.html, auroc.png, channels.png, alarms.png;
     examples.png shows one image of each kind.
     """
-    if not given["data"] and (given["truth"] or given["masks"]):
-        raise click.UsageError("--truth and --masks belong to DATA: name it")
+    if not given["data"] and (given["truth"] or given["masks"] or given["axial"]):
+        raise click.UsageError("--truth, --masks and --axial belong to DATA: name it")
     if given["phantoms"] and (given["data"] or given["truth"]):
         raise click.UsageError("--phantoms judges synthetic images alone; leave out DATA")
-    if given["truth"] and given["masks"]:
-        raise click.UsageError("--truth judges the images as they are; leave out --masks")
+    if given["truth"] and (given["masks"] or given["axial"]):
+        raise click.UsageError("--truth judges DATA as it is; leave out --masks and --axial")
     from model.errors import ModelError
     from training import evaluate as evaluation
     from training.evaluation_page import write_evaluation

@@ -217,6 +217,7 @@ def test_evaluate_refuses_options_that_do_not_go_together(phantom_folder: Path) 
     table = phantom_folder / "truth.csv"
     assert call("evaluate", "nobody", "--truth", table).exit_code == 2
     assert call("evaluate", "nobody", "--masks", phantom_folder).exit_code == 2
+    assert call("evaluate", "nobody", "--axial", phantom_folder).exit_code == 2
     assert call("evaluate", "nobody", phantom_folder, "--phantoms", 5).exit_code == 2
     options = ("--truth", table, "--masks", phantom_folder)
     assert call("evaluate", "nobody", phantom_folder, *options).exit_code == 2
