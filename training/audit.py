@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from training.data import Source
-from training.judgement import JOINT, BoolArray, Members
+from training.judgement import JOINT, BoolArray, IndexArray, Members
 from training.rca import Round
 from training.report import write_csv
 
@@ -70,11 +70,16 @@ def audit_rows(
     if not rounds:
         return []
     quarantined = np.stack([~done.keep for done in rounds])
-    touched = quarantined.any(axis=0) | (members.forced != 0)
-    rows = [
-        _row(index, sources[index], rounds, quarantined[:, index], members, channels)
-        for index in np.flatnonzero(touched).tolist()
-    ]
+    touched = np.flatnonzero(quarantined.any(axis=0) | (members.forced != 0))
+    reasons = [_reasons(done, touched, channels) for done in rounds]
+    rows = []
+    for place, index in enumerate(touched.tolist()):
+        in_quarantine = quarantined[:, index]
+        ever = np.flatnonzero(in_quarantine)
+        # An image that came back is shown with what it was quarantined for.
+        reason = reasons[int(ever[-1]) if len(ever) else -1][place]
+        error = float(rounds[-1].scores[index, 0])
+        rows.append(_row(index, sources[index], in_quarantine, members, reason, error))
     return sorted(rows, key=lambda row: (-(row.z or 0.0), -row.reconstruction_mse, row.index))
 
 
@@ -104,35 +109,45 @@ def count_changes(rounds: Sequence[Round]) -> list[dict[str, int]]:
     return counts
 
 
+def _reasons(
+    done: Round, touched: IndexArray, channels: Sequence[str]
+) -> list[tuple[str, float | None, str]]:
+    """Say of some images which channel speaks the loudest, its z, and whose z that is."""
+    if done.judged is None:
+        return [(channels[0], None, "image")] * len(touched)
+    names, judged = (*channels, JOINT), done.judged
+    return [
+        (names[channel], round(z, 3), "series" if by_series else "image")
+        for channel, z, by_series in zip(
+            judged.channel()[touched].tolist(),
+            judged.highest()[touched].tolist(),
+            judged.is_by_series()[touched].tolist(),
+            strict=True,
+        )
+    ]
+
+
 def _row(
     index: int,
     source: Source,
-    rounds: Sequence[Round],
     quarantined: BoolArray,
     members: Members,
-    channels: Sequence[str],
+    reason: tuple[str, float | None, str],
+    error: float,
 ) -> AuditRow:
-    ever = np.flatnonzero(quarantined)
-    # An image that came back is shown with what it was quarantined for.
-    judged = rounds[int(ever[-1]) if len(ever) else -1].judged
-    channel, z, judged_as = channels[0], None, "image"
-    if judged is not None:
-        channel = (*channels, JOINT)[int(judged.channel()[index])]
-        z = round(float(judged.highest()[index]), 3)
-        judged_as = "series" if judged.is_by_series()[index] else "image"
-    forced = int(members.forced[index])
-    state = REMOVED if quarantined[-1] else RETURNED
+    channel, z, judged_as = reason
+    forced, state = int(members.forced[index]), REMOVED if quarantined[-1] else RETURNED
     return AuditRow(
         path=source.path,
         frame=source.frame,
         sop_hash=source.sop_hash,
         state={1: KEPT_BY_PERSON, -1: DROPPED_BY_PERSON}.get(forced, state),
-        round=int(ever[0]) + 1 if len(ever) else 0,
+        round=int(np.argmax(quarantined)) + 1 if quarantined.any() else 0,
         fold=int(members.fold[index]),
         channel=channel,
         z=z,
         judged_as=judged_as,
-        reconstruction_mse=float(f"{rounds[-1].scores[index, 0]:.6g}"),
+        reconstruction_mse=float(f"{error:.6g}"),
         history="".join("Q" if q else "K" for q in quarantined),
         decision="",
         index=index,
