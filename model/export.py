@@ -1,22 +1,26 @@
-"""Write a trained network as the files of a model; needs torch, so only training imports it."""
+"""Write trained networks as the files of a model; needs torch, so only training imports it."""
 
 from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from model.autoencoder import Autoencoder
+from model.calibration import Calibration
+from model.detector import Detector
 from model.runtime import load_model
-from model.scoring import FloatArray
+from model.scoring import COLUMNS, FloatArray, Outputs, Reference, score
 from model.spec import (
+    CALIBRATION_FILE,
     GOLDEN_FILE,
     HASHED_FILES,
     ONNX_FILE,
+    REFERENCE_FILE,
     SPEC_FILE,
     WEIGHTS_FILE,
     Decision,
@@ -27,58 +31,72 @@ from model.spec import (
 from preprocessing import InputSpec
 
 
-def write_model(
-    directory: Path,
-    network: Autoencoder,
-    *,
-    name: str,
-    input_spec: InputSpec,
-    decision: Decision,
-    provenance: Provenance,
-    golden: FloatArray,
-) -> ModelSpec:
-    """Write model.json, weights, ONNX graph and golden slices; load both runtimes back.
+@dataclass(frozen=True)
+class Trained:
+    """Everything that makes a model.
 
     Args:
-        directory: exists, empty.
-        network: trained; moved to the CPU, left in eval mode.
-        name: of the model.
-        input_spec: how its inputs were made.
-        decision: its default threshold.
+        detector: both networks, trained.
+        reference: the spread of the training slices' features.
+        calibration: scores of usual slices that the networks did not see.
+        input_spec: how inputs are made.
+        decision: the default threshold of the MSE.
         provenance: where it came from.
         golden: slices that the model will be checked with wherever it is loaded, [N, 1, S, S].
             They travel with the model: use none that must not leave the house.
+    """
+
+    detector: Detector
+    reference: Reference
+    calibration: Calibration
+    input_spec: InputSpec
+    decision: Decision
+    provenance: Provenance
+    golden: FloatArray
+
+
+def write_model(directory: Path, name: str, trained: Trained) -> ModelSpec:
+    """Write model.json and what it names; load both runtimes back.
+
+    Args:
+        directory: exists, empty.
+        name: of the model.
+        trained: its networks are moved to the CPU and left in eval mode.
 
     Raises:
-        ModelError: onnxruntime and torch do not agree within 1e-5 relative on the golden MSE.
+        ModelError: onnxruntime and torch do not agree on the golden scores.
     """
-    network = network.to("cpu").eval()
-    state = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
+    detector = trained.detector.to("cpu").eval()
+    state = {key: tensor.contiguous() for key, tensor in detector.state_dict().items()}
     save_file(state, directory / WEIGHTS_FILE)
     (directory / WEIGHTS_FILE).chmod(0o644)  # safetensors lets only the owner read it
-    _write_onnx(directory / ONNX_FILE, network)
+    _write_onnx(directory / ONNX_FILE, detector)
+    np.savez_compressed(directory / REFERENCE_FILE, **trained.reference.to_arrays())  # type: ignore[arg-type]  # numpy's stub takes any keyword for allow_pickle
+    np.savez_compressed(directory / CALIBRATION_FILE, **trained.calibration.to_arrays())  # type: ignore[arg-type]  # as above
     with torch.inference_mode():
-        x_hat = network(torch.from_numpy(golden)).numpy()
-    mse = np.square(golden - x_hat).mean(axis=(1, 2, 3), dtype=np.float64)
-    np.savez_compressed(directory / GOLDEN_FILE, x=golden, mse=mse)
+        outputs = Outputs(*(o.numpy() for o in detector(torch.from_numpy(trained.golden))))
+    scores = score(trained.golden, outputs, trained.reference)
+    np.savez_compressed(directory / GOLDEN_FILE, x=trained.golden, scores=scores)
     spec = ModelSpec(
         name=name,
-        network=network.config,
-        input=input_spec,
-        decision=decision,
-        provenance=provenance,
-        n_parameters=network.n_parameters,
+        network=detector.autoencoder.config,
+        inspector=detector.inspector.config,
+        input=trained.input_spec,
+        columns=COLUMNS,
+        decision=trained.decision,
+        provenance=trained.provenance,
+        n_parameters=detector.n_parameters,
         sha256={file: hash_file(directory / file) for file in HASHED_FILES},
     )
     (directory / SPEC_FILE).write_text(spec.to_json(), "utf-8")
     for runtime in ("onnx", "torch"):
-        load_model(directory, runtime)  # raises where the golden MSE differs
+        load_model(directory, runtime)  # raises where the golden scores differ
     return spec
 
 
-def _write_onnx(path: Path, network: Autoencoder) -> None:
-    """Export one graph with a free batch size: x [B, 1, S, S] -> x_hat, same shape."""
-    size = network.config.size
+def _write_onnx(path: Path, detector: Detector) -> None:
+    """Export one graph with a free batch size: x [B, 1, S, S] -> the fields of Outputs."""
+    size = detector.inspector.config.size
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)  # it speaks of torchvision operators that nobody uses here
@@ -86,13 +104,13 @@ def _write_onnx(path: Path, network: Autoencoder) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
             torch.onnx.export(
-                network,
+                detector,
                 (torch.zeros(2, 1, size, size),),
                 path,
                 dynamo=True,
                 external_data=False,
                 input_names=["x"],
-                output_names=["x_hat"],
+                output_names=list(Outputs._fields),
                 dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
                 verbose=False,
             )

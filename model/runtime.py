@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.calibration import Calibration
 from model.errors import DamagedModel, ModelError, WrongAnswer
-from model.scoring import FloatArray, reconstruction_mse
-from model.spec import GOLDEN_FILE, ONNX_FILE, WEIGHTS_FILE, ModelSpec, load_spec
+from model.scoring import COLUMNS, FloatArray, Outputs, Reference, ScoreArray, anomaly_map, score
+from model.spec import (
+    CALIBRATION_FILE,
+    GOLDEN_FILE,
+    ONNX_FILE,
+    REFERENCE_FILE,
+    WEIGHTS_FILE,
+    ModelSpec,
+    load_spec,
+)
 
-# Both runtimes agree on the golden MSE within this, and a later machine with the machine of saving.
-RELATIVE_TOLERANCE = 1e-5
+# Both runtimes agree on the golden scores within these, and a later machine with that of saving.
+# The MSE is a plain mean; the others pass through more layers, maxima and a matrix inverse.
+MSE_TOLERANCE = 1e-5
+RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 2e-3, 2e-3
 
-Reconstruct = Callable[[FloatArray], FloatArray]
+Compute = Callable[[FloatArray], Outputs]
 
 
 @dataclass(frozen=True)
@@ -26,21 +39,29 @@ class LoadedModel:
 
     Args:
         spec: the content of model.json.
-        reconstruct: slices [B, 1, S, S] in [0, 1] -> reconstructions, same shape; thread-safe.
+        compute: slices [B, 1, S, S] in [0, 1] -> what the networks make of them; thread-safe.
+        reference: the spread of the training slices' features.
+        calibration: scores of usual slices.
         golden_x: slices that travel with the model, [N, 1, S, S].
-        golden_mse: their reconstruction MSE when the model was saved, [N].
+        golden_scores: their scores when the model was saved, [N, K].
         runtime: "onnx" or "torch".
     """
 
     spec: ModelSpec
-    reconstruct: Reconstruct
+    compute: Compute
+    reference: Reference
+    calibration: Calibration
     golden_x: FloatArray
-    golden_mse: NDArray[np.float64]
+    golden_scores: ScoreArray
     runtime: str
 
-    def score(self, x: FloatArray) -> NDArray[np.float64]:
-        """Slices [B, 1, S, S] in [0, 1] -> reconstruction MSE, [B]."""
-        return reconstruction_mse(x, self.reconstruct(x))
+    def score(self, x: FloatArray) -> ScoreArray:
+        """Slices [B, 1, S, S] in [0, 1] -> the columns that `spec.columns` names, [B, K]."""
+        return score(x, self.compute(x), self.reference)
+
+    def anomaly_map(self, x: FloatArray) -> FloatArray:
+        """Slices [B, 1, S, S] in [0, 1] -> where they are unusual, [B, 1, S/2, S/2] in [0, 1]."""
+        return anomaly_map(x, self.compute(x))
 
     def check_golden(self) -> None:
         """Score the golden slices again.
@@ -48,12 +69,16 @@ class LoadedModel:
         Raises:
             WrongAnswer: a score is not what it was when the model was saved.
         """
-        mse = self.score(self.golden_x)
-        if not np.allclose(mse, self.golden_mse, rtol=RELATIVE_TOLERANCE, atol=0):
-            worst = float(np.max(np.abs(mse - self.golden_mse) / self.golden_mse))
+        scores = self.score(self.golden_x)
+        same_mse = np.allclose(scores[:, 0], self.golden_scores[:, 0], rtol=MSE_TOLERANCE, atol=0)
+        same = np.allclose(
+            scores, self.golden_scores, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE
+        )
+        if not (same_mse and same):
+            worst = float(np.max(np.abs(scores - self.golden_scores)))
             raise WrongAnswer(
                 f"the {self.runtime} runtime does not reproduce the golden scores of"
-                f" {self.spec.name} (relative error {worst:.1e}); import the model again"
+                f" {self.spec.name} (they differ by {worst:.1e}); import the model again"
             )
 
 
@@ -70,22 +95,46 @@ def load_model(directory: Path, runtime: str | None = None) -> LoadedModel:
     spec = load_spec(directory)
     runtime = runtime or os.environ.get("SPINE_RUNTIME") or "onnx"
     if runtime == "onnx":
-        reconstruct = _load_onnx(directory / ONNX_FILE)
+        compute = _load_onnx(directory / ONNX_FILE)
     elif runtime == "torch":
-        reconstruct = _load_torch(directory / WEIGHTS_FILE, spec)
+        compute = _load_torch(directory / WEIGHTS_FILE, spec)
     else:
         raise ModelError(f"SPINE_RUNTIME is {runtime!r}; use 'onnx' or 'torch'")
+    golden = _load_arrays(directory / GOLDEN_FILE)
     try:
-        with np.load(directory / GOLDEN_FILE, allow_pickle=False) as golden:
-            x, mse = golden["x"], golden["mse"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DamagedModel(f"{GOLDEN_FILE} cannot be read; import the model again") from error
-    model = LoadedModel(spec, reconstruct, x, mse, runtime)
+        model = LoadedModel(
+            spec,
+            compute,
+            Reference.from_arrays(_load_arrays(directory / REFERENCE_FILE)),
+            Calibration.from_arrays(_load_arrays(directory / CALIBRATION_FILE)),
+            golden["x"],
+            golden["scores"],
+            runtime,
+        )
+    except (ValueError, KeyError) as error:
+        raise DamagedModel(
+            f"an array of {spec.name} is missing or damaged; import the model again"
+        ) from error
+    if spec.columns != COLUMNS:
+        raise DamagedModel(f"{spec.name} has other scores than this program; train it again")
     model.check_golden()
     return model
 
 
-def _load_onnx(path: Path) -> Reconstruct:
+def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read an .npz file, without pickled objects.
+
+    Raises:
+        DamagedModel: it is not one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedModel(f"{path.name} cannot be read; import the model again") from error
+
+
+def _load_onnx(path: Path) -> Compute:
     """Build an onnxruntime session on one thread; scale by worker processes, not by threads."""
     # From 1.32 on it keeps a database in the home and sends events to its maker, also on Linux; it
     # reads this when it is imported.
@@ -102,14 +151,13 @@ def _load_onnx(path: Path) -> Reconstruct:
         path.read_bytes(), options, providers=["CPUExecutionProvider"]
     )
 
-    def reconstruct(x: FloatArray) -> FloatArray:
-        x_hat: FloatArray = session.run(None, {"x": x})[0]
-        return x_hat
+    def compute(x: FloatArray) -> Outputs:
+        return Outputs(*session.run(list(Outputs._fields), {"x": x}))
 
-    return reconstruct
+    return compute
 
 
-def _load_torch(path: Path, spec: ModelSpec) -> Reconstruct:
+def _load_torch(path: Path, spec: ModelSpec) -> Compute:
     """Build the PyTorch module itself, on a GPU where there is one."""
     try:
         import torch
@@ -119,14 +167,16 @@ def _load_torch(path: Path, spec: ModelSpec) -> Reconstruct:
             "SPINE_RUNTIME=torch needs torch; install it or use SPINE_RUNTIME=onnx"
         ) from error
     from model.autoencoder import Autoencoder
+    from model.detector import Detector
+    from model.inspector import Inspector
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = Autoencoder(spec.network).to(device).eval()
-    network.load_state_dict(load_file(path))
+    detector = Detector(Autoencoder(spec.network), Inspector(spec.inspector)).to(device).eval()
+    detector.load_state_dict(load_file(path))
 
-    def reconstruct(x: FloatArray) -> FloatArray:
+    def compute(x: FloatArray) -> Outputs:
         with torch.inference_mode():
-            x_hat: FloatArray = network(torch.from_numpy(x).to(device)).cpu().numpy()
-        return x_hat
+            outputs = detector(torch.from_numpy(x).to(device))
+        return Outputs(*(o.cpu().numpy() for o in outputs))
 
-    return reconstruct
+    return compute

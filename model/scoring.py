@@ -1,11 +1,145 @@
-"""Slices and their reconstructions -> anomaly scores and residual maps. Plain numpy."""
+"""Slices and what the networks made of them -> MSE, score channels, maps. Plain numpy.
+
+A channel is higher where a slice is more unusual; its unit does not matter, because calibration
+ranks it among usual slices.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.anatomy import canal_contrast, compare_neighbours, find_anatomy, halve
+
 FloatArray = NDArray[np.float32]
+ScoreArray = NDArray[np.float64]
+
+MSE = "reconstruction_mse"
+CHANNELS = ("fault", "mark", "foreign", "spot", "body", "disc")
+MEASURES = ("canal_contrast", "vertebra_share")
+COLUMNS = (MSE, *CHANNELS, *MEASURES)
+
+_RESIDUAL_BOX = 9  # pixels of the autoencoder's picture: 18 mm on a 250 mm field
+_FLAT = 0.002  # squared gradient below which a place has no edges
+_MARK_BOX = 3
+# Differences that count as certain in the map: a residual, and a body or disc unlike the others.
+_CLEAR_RESIDUAL, _CLEAR_DIFFERENCE = 0.5, 0.25
+
+
+class Outputs(NamedTuple):
+    """What the networks make of slices; shapes in `model.detector.DetectorOutput`."""
+
+    x_small: FloatArray
+    x_hat: FloatArray
+    tissues: FloatArray
+    marks: FloatArray
+    faults: FloatArray
+    features: FloatArray
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How the features of the training slices are spread, for the channel "foreign".
+
+    Args:
+        centres: mean features of each kind of slices, [k, D].
+        scale: standard deviations around them, [D].
+        whitening: W with W.T W the inverse of their shrunk correlation, [D, D].
+    """
+
+    centres: FloatArray = field(repr=False)
+    scale: FloatArray = field(repr=False)
+    whitening: FloatArray = field(repr=False)
+
+    def __post_init__(self) -> None:
+        n = self.scale.shape[-1] if self.scale.ndim == 1 else -1
+        fits = self.centres.ndim == 2 and self.centres.shape[1:] == (n,) and len(self.centres)
+        if not fits or self.whitening.shape != (n, n):
+            raise ValueError("centres, scale and whitening do not fit together")
+        if not all(np.isfinite(a).all() for a in self.to_arrays().values()):
+            raise ValueError("the reference holds values that are no numbers")
+        if not (self.scale > 0).all():
+            raise ValueError("a feature's scale must be positive")
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Arrays for an .npz file."""
+        return {"centres": self.centres, "scale": self.scale, "whitening": self.whitening}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Reference:
+        """Read what `to_arrays` gave.
+
+        Raises:
+            ValueError: an array is missing or does not fit to the others.
+        """
+        try:
+            names = ("centres", "scale", "whitening")
+            return cls(*(np.asarray(arrays[name], np.float32) for name in names))
+        except (KeyError, TypeError) as error:
+            raise ValueError("the reference lacks an array") from error
+
+
+def score(x: FloatArray, outputs: Outputs, reference: Reference) -> ScoreArray:
+    """Compute all columns.
+
+    - reconstruction_mse: `reconstruction_mse` of the autoencoder's picture.
+    - fault: ln(sum_k exp(logit_k)) over the kinds of faults.
+    - mark: the largest 3 x 3 mean of the probability that a pixel was changed.
+    - foreign: `mahalanobis` of `extended_features`.
+    - spot, body, disc: the largest of each map of `compare_neighbours`.
+    - canal_contrast, vertebra_share: `canal_contrast`; share of the picture that is vertebra.
+
+    Args:
+        x: slices in [0, 1], [B, 1, S, S].
+        outputs: of the networks.
+        reference: of the training slices.
+
+    Returns:
+        [B, len(COLUMNS)].
+    """
+    anatomy, half = find_anatomy(outputs.tissues), halve(x)
+    differences = compare_neighbours(half, anatomy)
+    mse = reconstruction_mse(outputs.x_small, outputs.x_hat)
+    return np.stack(
+        [
+            mse,
+            _log_sum_exp(outputs.faults),
+            _box_mean(outputs.marks[:, 0], _MARK_BOX).max(axis=(1, 2)),
+            mahalanobis(extended_features(outputs, mse), reference),
+            *(shown.max(axis=(1, 2)) for shown in differences),
+            canal_contrast(half, anatomy),
+            anatomy.vertebra.mean(axis=(1, 2)),
+        ],
+        axis=1,
+        dtype=np.float64,
+    )
+
+
+def anomaly_map(x: FloatArray, outputs: Outputs) -> FloatArray:
+    """Show where a slice is unusual: the largest of three maps, each from 0 (usual) to 1.
+
+    The probability that a pixel was changed; the difference of a body or disc from its neighbours,
+    1 at a quarter of the window; the edge-normalised residual of the autoencoder, 1 at 0.5.
+
+    Args:
+        x: slices in [0, 1], [B, 1, S, S].
+        outputs: of the networks.
+
+    Returns:
+        [B, 1, S/2, S/2] in [0, 1].
+    """
+    differences = compare_neighbours(halve(x), find_anatomy(outputs.tissues))
+    different = np.maximum.reduce(list(differences)) / np.float32(_CLEAR_DIFFERENCE)
+    residual = normalised_residual(outputs.x_small, outputs.x_hat) / np.float32(_CLEAR_RESIDUAL)
+    side = different.shape[-1]
+    nearest = np.arange(side) * residual.shape[-1] // side
+    residual = residual[:, nearest][:, :, nearest]
+    shown = np.maximum.reduce([outputs.marks[:, 0], different, residual])
+    return np.clip(shown, 0, 1)[:, None].astype(np.float32)
 
 
 def residual_map(x: FloatArray, x_hat: FloatArray) -> FloatArray:
@@ -27,7 +161,7 @@ def residual_map(x: FloatArray, x_hat: FloatArray) -> FloatArray:
     return squared
 
 
-def reconstruction_mse(x: FloatArray, x_hat: FloatArray) -> NDArray[np.float64]:
+def reconstruction_mse(x: FloatArray, x_hat: FloatArray) -> ScoreArray:
     """Average the residual map over each slice; padding counts, as it does in training.
 
     Args:
@@ -37,5 +171,106 @@ def reconstruction_mse(x: FloatArray, x_hat: FloatArray) -> NDArray[np.float64]:
     Returns:
         [B], >= 0, summed in float64 so that a slice's place in a batch cannot change its score.
     """
-    mse: NDArray[np.float64] = residual_map(x, x_hat).mean(axis=(1, 2, 3), dtype=np.float64)
+    mse: ScoreArray = residual_map(x, x_hat).mean(axis=(1, 2, 3), dtype=np.float64)
     return mse
+
+
+def normalised_residual(x: FloatArray, x_hat: FloatArray) -> FloatArray:
+    """Divide the local residual by the local edges: a blurred edge is no anomaly.
+
+    With b the mean over 9 x 9 pixels (zero outside) and g the gradient by central differences,
+    b((x - x_hat)^2) / (b(g_y^2 + g_x^2) + 0.002).
+
+    Args:
+        x: slices in [0, 1], [B, 1, H, W].
+        x_hat: their reconstructions, same shape.
+
+    Returns:
+        [B, H, W], >= 0.
+    """
+    squared = residual_map(x, x_hat)[:, 0]
+    edges = np.zeros_like(squared)
+    edges[:, 1:-1] += np.square(x[:, 0, 2:] - x[:, 0, :-2])
+    edges[:, :, 1:-1] += np.square(x[:, 0, :, 2:] - x[:, 0, :, :-2])
+    edges *= np.float32(0.25)
+    edges_around = _box_mean(edges, _RESIDUAL_BOX) + np.float32(_FLAT)
+    ratio: FloatArray = _box_mean(squared, _RESIDUAL_BOX) / edges_around
+    return ratio
+
+
+def extended_features(outputs: Outputs, mse: ScoreArray) -> FloatArray:
+    """Join the networks' features with the autoencoder's residuals and the faults' logits.
+
+    Args:
+        outputs: of the networks.
+        mse: reconstruction MSE, [B].
+
+    Returns:
+        [B, D + 2 + F]: features, ln MSE, ln of the largest normalised residual, logits.
+    """
+    largest = normalised_residual(outputs.x_small, outputs.x_hat).max(axis=(1, 2))
+    residuals = np.log(np.stack([mse, largest], axis=1) + 1e-6)
+    joined = [outputs.features, residuals.astype(np.float32), outputs.faults]
+    return np.concatenate(joined, axis=1)
+
+
+def mahalanobis(features: FloatArray, reference: Reference) -> ScoreArray:
+    """Squared distance from the nearest kind's mean, in the shared, shrunk spread of all kinds.
+
+    Lee et al., NeurIPS 2018: min_k z_k.T C^-1 z_k with z_k = (f - mean_k) / scale.
+
+    Args:
+        features: [B, D].
+        reference: of the training slices.
+
+    Returns:
+        [B], >= 0.
+    """
+    z = (features[:, None] - reference.centres) / reference.scale
+    white = z @ reference.whitening.T
+    distance: ScoreArray = np.square(white).sum(axis=2, dtype=np.float64).min(axis=1)
+    return distance
+
+
+def fit_reference(features: FloatArray, kinds: NDArray[np.int64], shrinkage: float) -> Reference:
+    """Estimate the spread of the training slices' features.
+
+    Args:
+        features: [N, D].
+        kinds: of each slice; one with fewer than 8 slices joins the rest.
+        shrinkage: share of the identity in the correlation, (0, 1]: without it, a few hundred
+            slices say nothing certain about as many features.
+    """
+    names, counts = np.unique(kinds, return_counts=True)
+    large = names[counts >= 8]
+    kinds = np.where(np.isin(kinds, large), kinds, -1)
+    names = np.unique(kinds)
+    centres = np.stack([features[kinds == name].mean(axis=0) for name in names])
+    residuals = (features - centres[np.searchsorted(names, kinds)]).astype(np.float64)
+    scale = residuals.std(axis=0) + 1e-4
+    z = residuals / scale
+    correlation = (1 - shrinkage) * (z.T @ z) / len(z) + shrinkage * np.eye(z.shape[1])
+    # C = L L.T, so C^-1 = L^-T L^-1.
+    whitening = np.linalg.inv(np.linalg.cholesky(correlation))
+    return Reference(
+        centres.astype(np.float32), scale.astype(np.float32), whitening.astype(np.float32)
+    )
+
+
+def _log_sum_exp(logits: FloatArray) -> ScoreArray:
+    """A smooth maximum: [B, F] -> [B]."""
+    values = logits.astype(np.float64)
+    largest = values.max(axis=1)
+    return np.asarray(largest + np.log(np.exp(values - largest[:, None]).sum(axis=1)))
+
+
+def _box_mean(values: FloatArray, side: int) -> FloatArray:
+    """Average over boxes of an odd side, zero outside: [B, H, W] -> the same shape."""
+    for axis in (1, 2):
+        margins = [(0, 0)] * 3
+        margins[axis] = (side // 2 + 1, side // 2)
+        summed = np.pad(values, margins).cumsum(axis=axis, dtype=np.float64)
+        length = values.shape[axis]
+        upper = summed.take(range(side, side + length), axis)
+        values = ((upper - summed.take(range(length), axis)) / side).astype(np.float32)
+    return values

@@ -14,12 +14,14 @@ from typing import Any
 from model.errors import DamagedModel, OtherFormat
 from preprocessing import InputSpec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPEC_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 ONNX_FILE = "model.onnx"
+REFERENCE_FILE = "reference.npz"
+CALIBRATION_FILE = "calibration.npz"
 GOLDEN_FILE = "golden.npz"
-HASHED_FILES = (WEIGHTS_FILE, ONNX_FILE, GOLDEN_FILE)
+HASHED_FILES = (WEIGHTS_FILE, ONNX_FILE, REFERENCE_FILE, CALIBRATION_FILE, GOLDEN_FILE)
 # BentoML's own record of a stored model; its metadata keeps the hash of model.json.
 STORE_FILE = "model.yaml"
 SPEC_HASH = "spec_sha256"
@@ -46,6 +48,35 @@ class AutoencoderConfig:
     def __post_init__(self) -> None:
         if not self.channels or min(*self.channels, self.latent, self.size) < 1:
             raise ValueError("size, channels and latent must be positive")
+        if self.size % 2 ** len(self.channels):
+            raise ValueError(f"size {self.size} is not a multiple of {2 ** len(self.channels)}")
+
+
+@dataclass(frozen=True)
+class InspectorConfig:
+    """The shape of the second network.
+
+    Args:
+        size: side of the square input, pixels; a multiple of 2 ** len(channels).
+        channels: feature maps after each halving of the resolution. Multiples of 16: onnxruntime
+            takes as long for 24 as for 32.
+        hidden: units between the pooled features and the faults.
+        n_tissues: background, vertebra, canal, disc.
+        faults: the kinds of corruption that it names, in the order of its outputs.
+    """
+
+    size: int = 192
+    channels: tuple[int, ...] = (16, 32, 48, 64, 96)
+    hidden: int = 64
+    n_tissues: int = 4
+    faults: tuple[str, ...] = (
+        *("ghosting", "motion", "spikes", "wrap", "noise", "blur"),
+        *("bias", "lines", "turned", "blanked", "hole"),
+    )
+
+    def __post_init__(self) -> None:
+        if len(self.channels) < 3 or min(*self.channels, self.hidden, self.size) < 1:
+            raise ValueError("it takes three stages; size, channels and hidden must be positive")
         if self.size % 2 ** len(self.channels):
             raise ValueError(f"size {self.size} is not a multiple of {2 ** len(self.channels)}")
 
@@ -106,7 +137,9 @@ class ModelSpec:
 
     name: str
     network: AutoencoderConfig
+    inspector: InspectorConfig
     input: InputSpec
+    columns: tuple[str, ...]
     decision: Decision
     provenance: Provenance
     n_parameters: int
@@ -114,9 +147,10 @@ class ModelSpec:
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        if self.network.size != self.input.size:
+        if self.inspector.size != self.input.size or self.network.size > self.input.size:
             raise ValueError(
-                f"the network takes {self.network.size} px, preprocessing makes {self.input.size}"
+                f"the networks take {self.inspector.size} px and at most as many"
+                f" ({self.network.size}), preprocessing makes {self.input.size}"
             )
 
     def to_json(self) -> str:
@@ -138,13 +172,16 @@ class ModelSpec:
                 raise OtherFormat(
                     f"{SPEC_FILE} has format {version!r}, this program reads {FORMAT_VERSION}"
                 )
-            network = raw["network"]
+            network, inspector = raw["network"], raw["inspector"]
+            lists = {name: tuple(inspector[name]) for name in ("channels", "faults")}
             return cls(
                 **raw
                 | {
                     "network": AutoencoderConfig(
                         **network | {"channels": tuple(network["channels"])}
                     ),
+                    "inspector": InspectorConfig(**inspector | lists),
+                    "columns": tuple(raw["columns"]),
                     "input": InputSpec(**raw["input"]),
                     "decision": Decision(**raw["decision"]),
                     "provenance": Provenance(**raw["provenance"]),

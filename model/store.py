@@ -9,7 +9,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,15 +17,12 @@ from typing import TYPE_CHECKING
 import click
 
 from model.errors import DamagedModel, ModelError, ModelNotFound
-from model.scoring import FloatArray
 from model.spec import (
     SPEC_FILE,
     SPEC_HASH,
     STORE_FILE,
     STORE_HASH_FILE,
-    Decision,
     ModelSpec,
-    Provenance,
     hash_file,
     load_spec,
 )
@@ -33,34 +30,20 @@ from model.spec import (
 if TYPE_CHECKING:
     from bentoml import Model, Tag
 
-    from model.autoencoder import Autoencoder
-    from preprocessing import InputSpec
+    from model.export import Trained
 
 DEFAULT_NAME = "spine_autoencoder"
 # What the store itself accepts (PEP 440-like tags, lower case).
 _TAG = re.compile(r"[a-z0-9_.-]+(:[a-z0-9_.-]+)?")
 
 
-def save_model(
-    network: Autoencoder,
-    *,
-    name: str = DEFAULT_NAME,
-    version: str | None = None,
-    input_spec: InputSpec,
-    decision: Decision,
-    provenance: Provenance,
-    golden: FloatArray,
-) -> Tag:
-    """Save a trained network in the BentoML model store, complete or not at all.
+def save_model(trained: Trained, *, name: str = DEFAULT_NAME, version: str | None = None) -> Tag:
+    """Save a trained model in the BentoML model store, complete or not at all.
 
     Args:
-        network: trained; moved to the CPU.
+        trained: its networks and everything that belongs to them; see `model.export.Trained`.
         name: in the store.
         version: in the store; made by BentoML when not given.
-        input_spec: how its inputs were made.
-        decision: its default threshold.
-        provenance: where it came from.
-        golden: slices that travel with it, [N, 1, S, S]; see `model.export.write_model`.
 
     Returns:
         The tag, name:version.
@@ -68,21 +51,29 @@ def save_model(
     Raises:
         ModelError: onnxruntime and torch disagree, or the tag is taken or malformed.
     """
-    from bentoml.models import create
-
     from model.export import write_model
+
+    return save_files(lambda folder: write_model(folder, name, trained), name, version)
+
+
+def save_files(
+    write: Callable[[Path], ModelSpec], name: str = DEFAULT_NAME, version: str | None = None
+) -> Tag:
+    """Save what `write` puts into a folder as a model, complete or not at all.
+
+    Args:
+        write: fills an empty folder with the files of a model.
+        name: in the store.
+        version: in the store; made by BentoML when not given.
+
+    Raises:
+        ModelError: `write` raised it, or the tag is taken or malformed.
+    """
+    from bentoml.models import create
 
     tag = f"{name}:{version}" if version else name
     with _one_line_errors(tag), create(tag) as saved:
-        spec = write_model(
-            Path(saved.path),
-            network,
-            name=name,
-            input_spec=input_spec,
-            decision=decision,
-            provenance=provenance,
-            golden=golden,
-        )
+        spec = write(Path(saved.path))
         saved.info.labels.update(_labels(spec))
         saved.info.metadata.update(_metadata(spec))
         saved.info.metadata[SPEC_HASH] = hash_file(Path(saved.path) / SPEC_FILE)

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 # BentoML and prometheus_client read these once, when they are imported: before any fixture runs.
@@ -34,28 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def model_store() -> Path:
     """A BENTOML_HOME whose store holds spine_autoencoder: real, 64 px, untrained."""
-    import torch
-
-    from model.autoencoder import Autoencoder
-    from model.spec import AutoencoderConfig, Decision, Provenance
     from model.store import save_model
-    from preprocessing import InputSpec
+    from tests.small_model import small_model
 
-    torch.manual_seed(1)
-    golden = np.random.default_rng(1).random((2, 1, MODEL_SIZE, MODEL_SIZE), dtype=np.float32)
-    save_model(
-        Autoencoder(AutoencoderConfig(size=MODEL_SIZE, channels=(4, 8, 16), latent=8)),
-        input_spec=InputSpec(size=MODEL_SIZE),
-        decision=Decision(threshold=0.05, percentile=95, n_images=20, n_patients=10),
-        provenance=Provenance(
-            data="noise",
-            command="pytest",
-            seed=1,
-            n_images=20,
-            n_patients=10,
-            n_removed=0,
-            epochs=0,
-        ),
-        golden=golden,
-    )
+    save_model(small_model(MODEL_SIZE))
     return _HOME

@@ -1,0 +1,87 @@
+"""Both networks as one PyTorch module, which is exported as one graph."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.autoencoder import Autoencoder
+from model.inspector import Inspector
+from preprocessing.resizing import resize_matrix
+
+
+class DetectorOutput(NamedTuple):
+    """What the networks make of slices x, [B, 1, S, S] in [0, 1].
+
+    Args:
+        x_small: the autoencoder's input, [B, 1, s, s] in [0, 1].
+        x_hat: its reconstruction, same shape and range.
+        tissues: probabilities of background, vertebra, canal, disc, [B, 4, S/2, S/2].
+        marks: probability that a pixel was changed, [B, 1, S/2, S/2].
+        faults: logits of each kind of fault, [B, F].
+        features: of the inspector's stages, then the autoencoder's code, [B, D].
+    """
+
+    x_small: Tensor
+    x_hat: Tensor
+    tissues: Tensor
+    marks: Tensor
+    faults: Tensor
+    features: Tensor
+
+
+class Detector(nn.Module):
+    """The autoencoder at its own size and the inspector at the input's.
+
+    Args:
+        autoencoder: trained on slices reduced by `Reduce`.
+        inspector: takes the input's size.
+    """
+
+    def __init__(self, autoencoder: Autoencoder, inspector: Inspector) -> None:
+        super().__init__()
+        self.reduce = Reduce(inspector.config.size, autoencoder.config.size)
+        self.autoencoder = autoencoder
+        self.inspector = inspector
+
+    def forward(self, x: Tensor) -> DetectorOutput:
+        """[B, 1, S, S] in [0, 1] -> everything that the scores are made of."""
+        x_small = self.reduce(x)
+        code = self.autoencoder.encode(x_small)
+        seen = self.inspector(x)
+        return DetectorOutput(
+            x_small=x_small,
+            x_hat=self.autoencoder.decode(code),
+            tissues=seen.anatomy.softmax(dim=1),
+            marks=seen.marks.sigmoid(),
+            faults=seen.faults,
+            features=torch.cat([seen.features, code], dim=1),
+        )
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable numbers of both networks."""
+        return self.autoencoder.n_parameters + self.inspector.n_parameters
+
+
+class Reduce(nn.Module):
+    """Resize squares as preprocessing does, by two matrix products: [B, 1, S, S] -> [B, 1, s, s].
+
+    Args:
+        size: S.
+        smaller: s, at most S.
+    """
+
+    matrix: Tensor
+
+    def __init__(self, size: int, smaller: int) -> None:
+        super().__init__()
+        self.register_buffer(
+            "matrix", torch.from_numpy(resize_matrix(size, smaller).copy()), persistent=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average by a triangle filter; a convex sum, so [0, 1] stays [0, 1]."""
+        return (self.matrix @ x @ self.matrix.T).clamp(0, 1)
