@@ -36,7 +36,7 @@ def write_page(
     Args:
         path: of the page.
         rows: the images to show, in this order.
-        rounds: of the cleaning, at least one.
+        rounds: of the cleaning.
         channels: names of the scores' columns.
         pictures: of each row: its slice, [S, S] in [0, 1], and the residual map, [h, w], or None
             where there is none; taken one by one.
@@ -59,7 +59,8 @@ def write_page(
 def _page_values(
     rows: Sequence[AuditRow], rounds: Sequence[Round], channels: Sequence[str]
 ) -> dict[str, str]:
-    n_removed, n_images = sum(row.state == REMOVED for row in rows), len(rounds[-1].keep)
+    n_removed = sum(row.state == REMOVED for row in rows)
+    n_images = len(rounds[-1].keep) if rounds else 0
     summary = (
         f"{n_removed} of {n_images} images are in quarantine after {len(rounds)} rounds. Write keep"
         " or drop beside an image, save overrides.csv into the folder of the run or name it with"

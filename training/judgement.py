@@ -82,7 +82,7 @@ def judge(scores: ScoreArray, kept: BoolArray, members: Members) -> Judged:
     bear more, since what was recognised before no longer counts.
 
     Args:
-        scores: higher is worse, finite, [N, C]; a channel that is positive throughout is compared
+        scores: higher is worse, finite, [N, C]; a channel without negative values is compared
             by its logarithm, since scores spread by factors.
         kept: the images to compare with, [N].
         members: what belongs together, [N].
@@ -116,7 +116,10 @@ def series_spread(medians: ScoreArray) -> float:
 
 
 def _to_log(scores: ScoreArray) -> ScoreArray:
-    return np.log(scores) if (scores > 0).all() else scores
+    """Take logarithms; zeros count as the smallest score above, negative scores stay all as is."""
+    if scores.min() < 0 or scores.max() == 0:
+        return scores
+    return np.log(np.maximum(scores, scores[scores > 0].min()))
 
 
 def _align(values: ScoreArray, kept: BoolArray, members: Members) -> ScoreArray:

@@ -46,7 +46,14 @@ def test_only_kept_images_say_what_is_usual() -> None:
     assert judged.z[5, 0] == pytest.approx(48 / 1.4826)
 
 
-def test_a_channel_with_values_of_zero_or_less_is_compared_as_it_is() -> None:
+def test_a_score_of_zero_counts_as_the_smallest_above_it() -> None:
+    judged = judge(np.array([[0.0], [1.0], [np.e], [np.e**2]]), everything(4), members(4))
+    # Logarithms 0, 0, 1, 2: median and median deviation 0.5.
+    assert judged.z[:, 0] == pytest.approx([-0.6745, -0.6745, 0.6745, 2.0235], abs=1e-3)
+    assert (judge(np.zeros((4, 1)), everything(4), members(4)).z == 0).all()
+
+
+def test_a_channel_with_negative_values_is_compared_as_it_is() -> None:
     judged = judge(np.array([[-2.0], [-1.0], [0.0], [1.0], [2.0]]), everything(5), members(5))
     assert judged.z[:, 0] == pytest.approx([-1.349, -0.6745, 0, 0.6745, 1.349], abs=1e-3)
 
