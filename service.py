@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,18 +16,20 @@ from bentoml.models import BentoModel
 from bentoml.validators import DType
 
 from model.errors import ModelError
+from model.verdict import judge as verdict
 from preprocessing import ImageError
 from serving.contract import Prediction, PredictRequest, Upload
+from serving.decision import check_alarm_rate, decide, describe_calibration
 from serving.disconnect import until_disconnect
 from serving.drain import drain
 from serving.errors import InternalFault, ModelUnavailable, RequestError
 from serving.image import serving_image
 from serving.middleware import REQUEST_ID
-from serving.pipeline import Decoders, ModelInput, score_file
+from serving.pipeline import Decoders, Judge, ModelInput, Row, by_mse, by_p_value, score_file
 from serving.problems import problem_response
 from serving.settings import SettingsError, settings
 from serving.supervisor import send_no_usage_reports
-from serving.telemetry import log, log_fault, metrics
+from serving.telemetry import count_prediction, log, log_fault, metrics
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -77,7 +80,7 @@ ENVS = [
 
 @bentoml.service(envs=ENVS, traffic={"timeout": SETTINGS.deadline_s})
 class AutoencoderRunner:
-    """The autoencoder on a CPU: slices in, reconstruction errors out.
+    """The autoencoder on a CPU: slices in, scores out.
 
     A service of its own that can be served and scaled alone; SpineAnomaly holds an instance in its
     own process, which costs less a request than `bentoml.depends` (DESIGN: 11-13 against 15-16 ms).
@@ -102,7 +105,7 @@ class AutoencoderRunner:
 
     @bentoml.api(batchable=True, max_batch_size=max(2, SETTINGS.max_batch))
     def score(self, x: Annotated[np.ndarray, DType("float32")]) -> np.ndarray:
-        """Slices [B, 1, S, S] in [0, 1] -> reconstruction MSE, [B]."""
+        """Slices [B, 1, S, S] in [0, 1] -> scores, float64 [B, K]; model.json names the columns."""
         if self.model is None:
             raise ServiceUnavailable("the model is damaged or missing; see the server's log")
         return self.model.score(x)
@@ -178,9 +181,11 @@ class SpineAnomaly:
         self.decoders = Decoders(SETTINGS.decode_threads)
         runner = AutoencoderRunner()
         self.model = runner.model
+        if self.model is not None:
+            log.info("%s: %s", self.tag, describe_calibration(self.model.calibration))
         score = runner.score  # BentoML builds this method anew at each access
-        self.batcher: Batcher[ModelInput, float] = Batcher(
-            lambda slices: score(np.stack(slices)).tolist(),
+        self.batcher: Batcher[ModelInput, Row] = Batcher(
+            lambda slices: list(score(np.stack(slices))),
             max_batch=SETTINGS.max_batch,
             max_queue=SETTINGS.queue,
             on_batch=metrics().batch_size.observe,
@@ -198,7 +203,7 @@ class SpineAnomaly:
 
     @bentoml.api(route="/predict", input_spec=PredictRequest, output_spec=Prediction)
     async def predict(
-        self, file: Upload | RequestError, threshold: None, ctx: bentoml.Context
+        self, file: Upload | RequestError, threshold: None, alarm_rate: None, ctx: bentoml.Context
     ) -> Prediction | Response:
         """Score one DICOM file; of a multi-frame object, its most anomalous frame."""
         request_id: str = ctx.request.scope[REQUEST_ID]
@@ -214,7 +219,7 @@ class SpineAnomaly:
             log_fault(error, request_id)
             problem = InternalFault("the fault is the server's; quote the request_id")
         else:
-            metrics().predictions.labels("anomaly" if prediction.is_anomaly else "normal").inc()
+            count_prediction(prediction)
             return prediction
         metrics().predictions.labels(problem.code).inc()
         # BentoML overwrites the status of a Response by that of the context.
@@ -230,14 +235,27 @@ class SpineAnomaly:
         """
         if self.model is None:
             raise ModelUnavailable("the model is damaged or missing; see the server's log")
-        spec = self.model.spec
-        score = await score_file(upload.data, spec.input, self.batcher, self.decoders, SETTINGS)
-        threshold = spec.decision.threshold if upload.threshold is None else upload.threshold
+        spec, calibration = self.model.spec, self.model.calibration
+        check_alarm_rate(upload, calibration.n_studies)  # before any work
+        judge = Judge(
+            spec.input,
+            partial(verdict, calibration, spec.columns),
+            rank=by_p_value if upload.threshold is None else by_mse,
+        )
+        score = await score_file(upload.data, judge, self.batcher, self.decoders, SETTINGS)
+        decision = decide(upload, calibration, score.reconstruction_mse, score.verdict)
         return Prediction(
             reconstruction_mse=score.reconstruction_mse,
-            is_anomaly=score.reconstruction_mse > threshold,
+            anomaly_score=round(score.verdict.anomaly_score, 4),
+            p_value=score.verdict.p_value,
+            channel=score.verdict.channel,
+            is_anomaly=decision.is_anomaly,
+            alarm_rate=decision.alarm_rate,
+            threshold=decision.threshold,
+            in_scope=score.verdict.scope_reason is None,
+            scope_reason=score.verdict.scope_reason,
+            pooled=score.verdict.is_pooled,
             inference_time_ms=round((time.perf_counter() - upload.received_at) * 1e3, 3),
-            threshold=threshold,
             frame=score.frame,
             frames=score.frames,
             model=self.tag,

@@ -8,10 +8,9 @@ import numpy as np
 
 from model.calibration import Calibration, Verdict
 from model.conformal import Scores
+from model.scoring import MEASURES
 from model.strata import Measured, StratumKey, stratum_of
 from preprocessing import SliceFacts
-
-MEASURES = ("canal_contrast", "vertebra_share")
 
 
 def kind_of(columns: Sequence[str], row: Scores, facts: SliceFacts) -> StratumKey:

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
-THRESHOLD_DESCRIPTION = (
-    "is_anomaly is reconstruction_mse > threshold; without it the model's own threshold decides"
+THRESHOLD_DESCRIPTION = "is_anomaly is reconstruction_mse > threshold, and no alarm rate decides"
+ALARM_RATE_DESCRIPTION = (
+    "is_anomaly is p_value <= alarm_rate: the share of usual slices that may be called anomalies;"
+    " without it and without a threshold the model's own rate decides"
 )
 # One way only to match any text: `\d+\.?\d*` would try each split of a long run of digits.
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -43,12 +45,14 @@ class Upload:
 
     Args:
         data: the file.
-        threshold: as asked for; None leaves the decision to the model.
+        threshold: of the MSE, as asked for; None where it is not to decide.
+        alarm_rate: as asked for, in (0, 1); None where the model's own or the threshold decides.
         received_at: `time.perf_counter` when the last byte had come.
     """
 
     data: bytes
     threshold: float | None
+    alarm_rate: float | None
     received_at: float
 
 
@@ -56,9 +60,25 @@ class Prediction(BaseModel):
     """The answer to one file."""
 
     reconstruction_mse: float = Field(description="mean squared reconstruction error, >= 0")
-    is_anomaly: bool = Field(description="reconstruction_mse > threshold")
+    anomaly_score: float = Field(
+        description="the largest -log10 of the share of usual slices that score as high or higher"
+        " on a channel; >= 0, higher is worse, comparable across slices"
+    )
+    p_value: float = Field(
+        description="how often a usual slice has such an anomaly score or a higher one, (0, 1]"
+    )
+    channel: str = Field(description="the channel that gave the anomaly score")
+    is_anomaly: bool = Field(
+        description="p_value <= alarm_rate, or reconstruction_mse > threshold where one was asked"
+    )
+    alarm_rate: float | None = Field(description="the one that decided; null if a threshold did")
+    threshold: float | None = Field(description="the one that decided; null if an alarm rate did")
+    in_scope: bool = Field(description="the calibration has slices of this kind")
+    scope_reason: str | None = Field(description="why it has none; null if it has")
+    pooled: bool = Field(
+        description="compared with other kinds of slices too: fewer than 60 studies are of this one"
+    )
     inference_time_ms: float = Field(description="from the received body to this answer")
-    threshold: float = Field(description="the one that decided")
     frame: int = Field(description="the most anomalous frame, which this answers for; 1-based")
     frames: int = Field(description="frames in the file")
     model: str = Field(description="tag in the model store")
@@ -72,6 +92,7 @@ class PredictRequest(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's S
         description="one DICOM file: a spine MR slice, or a multi-frame object"
     )
     threshold: float | None = Field(default=None, ge=0, description=THRESHOLD_DESCRIPTION)
+    alarm_rate: float | None = Field(default=None, gt=0, lt=1, description=ALARM_RATE_DESCRIPTION)
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: object) -> PredictRequest:
@@ -87,12 +108,12 @@ class PredictRequest(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's S
             upload = read_upload(request.scope.pop(RECEIVED), request.query_params)
         except RequestError as error:
             upload = error.with_traceback(None)  # whose frames hold the body
-        received: PredictRequest = cls.model_construct(file=upload, threshold=None)
+        received: PredictRequest = cls.model_construct(file=upload, threshold=None, alarm_rate=None)
         return received
 
 
 def read_upload(received: Received, query: QueryParams) -> Upload:
-    """Take the file and the threshold from a request.
+    """Take the file and what is to decide from a request.
 
     Args:
         received: its body.
@@ -109,8 +130,10 @@ def read_upload(received: Received, query: QueryParams) -> Upload:
         rates += _texts(parts, "alarm_rate")
     else:
         data = bytes(received.body)
-    check_alarm_rate(rates)
-    return Upload(data, parse_threshold(texts), received.received_at)
+    threshold, alarm_rate = parse_threshold(texts), parse_alarm_rate(rates)
+    if threshold is not None and alarm_rate is not None:
+        raise BadAlarmRate("send either an alarm_rate or a threshold; only one can decide")
+    return Upload(data, threshold, alarm_rate, received.received_at)
 
 
 def _texts(parts: list[Part], name: str) -> list[str]:
@@ -156,14 +179,19 @@ def parse_threshold(texts: list[str]) -> float | None:
     return _one_number(texts, "threshold", BadThreshold)
 
 
-def check_alarm_rate(texts: list[str]) -> None:
-    """Refuse an alarm rate: no model holds one yet, and ignoring it would be a wrong answer.
+def parse_alarm_rate(texts: list[str]) -> float | None:
+    """Read the alarm rate, however often and wherever it came.
+
+    Args:
+        texts: each value; null counts as absent.
 
     Raises:
-        BadAlarmRate: one was sent.
+        BadAlarmRate: not a number above 0 and below 1, or two that differ.
     """
-    if _one_number(texts, "alarm_rate", BadAlarmRate) is not None:
-        raise BadAlarmRate("this model has no calibrated alarm rate; send a threshold instead")
+    rate = _one_number(texts, "alarm_rate", BadAlarmRate)
+    if rate is not None and not 0 < rate < 1:
+        raise BadAlarmRate("alarm_rate must lie above 0 and below 1, such as 0.05")
+    return rate
 
 
 def _one_number(texts: list[str], name: str, error: type[RequestError]) -> float | None:

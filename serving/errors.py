@@ -90,7 +90,7 @@ class BadThreshold(RequestError):
 
 
 class BadAlarmRate(RequestError):
-    """The alarm rate is not one number, or the model has no calibration to hold it."""
+    """The alarm rate is no number in (0, 1), a threshold came too, or too few studies hold it."""
 
     code = "alarm_rate_invalid"
     title = "The alarm rate is not valid"

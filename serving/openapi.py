@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from serving.contract import THRESHOLD_DESCRIPTION
+from serving.contract import ALARM_RATE_DESCRIPTION, THRESHOLD_DESCRIPTION
 from serving.problems import MEDIA_TYPE
 
 BINARY = {"type": "string", "format": "binary"}
@@ -62,7 +62,7 @@ yaml.add_representer(OpenAPI, lambda dumper, spec: dumper.represent_dict(spec.do
 def complete_predict(document: dict[str, Any]) -> dict[str, Any]:
     """Add to POST /predict what its signature cannot say.
 
-    That is the query parameter, the raw body, and errors as they are really answered.
+    That is the query parameters, the raw body, and errors as they are really answered.
 
     Args:
         document: OpenAPI 3.0 as plain dictionaries; changed in place.
@@ -83,7 +83,19 @@ def complete_predict(document: dict[str, Any]) -> dict[str, Any]:
             "description": THRESHOLD_DESCRIPTION,
             "schema": {"type": "number", "minimum": 0},
             "example": 0.02,
-        }
+        },
+        {
+            "name": "alarm_rate",
+            "in": "query",
+            "required": False,
+            "description": ALARM_RATE_DESCRIPTION,
+            # OpenAPI 3.0: the bounds themselves are excluded.
+            "schema": {
+                **{"type": "number", "minimum": 0, "exclusiveMinimum": True},
+                **{"maximum": 1, "exclusiveMaximum": True},
+            },
+            "example": 0.01,
+        },
     ]
     content = operation["requestBody"]["content"]
     # Swagger shows an upload button for this, and text for BentoML's own type "file".

@@ -1,9 +1,8 @@
-"""Take a file from bytes to the score of its most anomalous frame."""
+"""Take a file from bytes to the verdict on its most anomalous frame."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing import InputSpec, Slice, is_compressed, is_deflated, open_image, to_input
+from model.calibration import Verdict
+from preprocessing import (
+    InputSpec,
+    Slice,
+    SliceFacts,
+    is_compressed,
+    is_deflated,
+    open_image,
+    to_input,
+)
 from preprocessing.decode_process import MOST_PROCESSES, DecoderUnavailable
 from preprocessing.limits import DEFAULT, Limits
 from serving.batching import Batcher, BatcherClosed, QueueFull
@@ -24,6 +32,8 @@ from serving.settings import Settings
 from serving.telemetry import metrics
 
 ModelInput = NDArray[np.float32]
+# One slice's scores, in the order of the model's columns: [K].
+Row = NDArray[np.float64]
 
 # Four times the largest MR matrix; at the limit of 4096 x 4096 a frame takes 150 MB in all.
 LARGE_PIXELS = 2048 * 2048
@@ -40,20 +50,59 @@ class Frame:
         number: 1-based.
         frames: in the file.
         x: float32 [1, S, S].
+        facts: what the header says of it.
     """
 
     number: int
     frames: int
     x: ModelInput
+    facts: SliceFacts
 
 
 @dataclass(frozen=True)
 class Score:
-    """The most anomalous frame of a file."""
+    """One frame of a file."""
 
     reconstruction_mse: float
+    verdict: Verdict
     frame: int
     frames: int
+
+
+def by_p_value(score: Score) -> tuple[float, float]:
+    """Rank a frame by its p-value; of several that are as small, by the anomaly score."""
+    return -score.verdict.p_value, score.verdict.anomaly_score
+
+
+def by_mse(score: Score) -> tuple[float, float]:
+    """Rank a frame by its reconstruction MSE."""
+    return score.reconstruction_mse, 0.0
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How the frames of one file are judged.
+
+    Args:
+        spec: what the model takes.
+        verdict: a frame's scores and facts -> what the calibration says of it.
+        mse_column: of the reconstruction MSE among the scores.
+        rank: the frame of the highest rank answers for the file; of several, the first.
+    """
+
+    spec: InputSpec
+    verdict: Callable[[Row, SliceFacts], Verdict]
+    mse_column: int = 0
+    rank: Callable[[Score], tuple[float, float]] = by_p_value
+
+    def score(self, frame: Frame, row: Row) -> Score:
+        """Judge one frame."""
+        return Score(
+            reconstruction_mse=float(row[self.mse_column]),
+            verdict=self.verdict(row, frame.facts),
+            frame=frame.number,
+            frames=frame.frames,
+        )
 
 
 class Decoders:
@@ -84,12 +133,12 @@ class Decoders:
 
 async def score_file(
     data: bytes,
-    spec: InputSpec,
-    batcher: Batcher[ModelInput, float],
+    judge: Judge,
+    batcher: Batcher[ModelInput, Row],
     decoders: Decoders,
     settings: Settings,
 ) -> Score:
-    """Decode a file off the event loop, score each frame, keep the highest score.
+    """Decode a file off the event loop, judge each frame, keep the one of the highest rank.
 
     A file of many frames is decoded and scored a few at a time: its memory stays small, and other
     requests get their turn in between.
@@ -102,13 +151,13 @@ async def score_file(
     stop = threading.Event()
     prepare = partial(
         prepare_frames,
-        spec=spec,
+        spec=judge.spec,
         # Never more than the queue holds, or an idle server would be too busy for the file.
         count=min(settings.max_batch, settings.queue),
         stop=stop,
         deadline=time.monotonic() + settings.deadline_s,
     )
-    best = Score(-math.inf, frame=0, frames=0)
+    judged: list[Score] = []  # the best so far
     stages = metrics().stage_seconds
     # What it inflates to is large before anything is known of it.
     has_turn = is_deflated(data)
@@ -121,13 +170,12 @@ async def score_file(
                 while True:
                     decoded = time.perf_counter()
                     scores = await score_frames(batch, batcher)
-                    for frame, mse in zip(batch, scores, strict=True):
-                        if mse > best.reconstruction_mse:
-                            best = Score(mse, frame.number, frame.frames)
+                    judged += map(judge.score, batch, scores)
+                    judged = [max(judged, key=judge.rank)]
                     stages.labels("decode").observe(decoded - started)
                     stages.labels("score").observe(time.perf_counter() - decoded)
                     if batch[-1].number == batch[-1].frames:
-                        return best
+                        return judged[0]
                     started = time.perf_counter()
                     batch = await run(prepare, opened.slices)
     except DecoderUnavailable as error:
@@ -209,7 +257,7 @@ def prepare_frames(
     """
     batch: list[Frame] = []
     for image in slices:
-        frame = Frame(image.frame, image.frames, to_input(image, spec))
+        frame = Frame(image.frame, image.frames, to_input(image, spec), image.facts)
         del image  # or its pixels stay while the next ones are decoded
         batch.append(frame)
         if frame.number == frame.frames or stop.is_set():
@@ -221,13 +269,13 @@ def prepare_frames(
     return batch
 
 
-async def score_frames(batch: list[Frame], batcher: Batcher[ModelInput, float]) -> list[float]:
+async def score_frames(batch: list[Frame], batcher: Batcher[ModelInput, Row]) -> list[Row]:
     """Queue frames together and wait for their scores.
 
     Raises:
         RequestError: see `score_file`.
     """
-    futures: list[asyncio.Future[float]] = []
+    futures: list[asyncio.Future[Row]] = []
     try:
         for frame in batch:
             futures.append(batcher.submit(frame.x))  # noqa: PERF401 (a full queue keeps the list)
@@ -240,6 +288,6 @@ async def score_frames(batch: list[Frame], batcher: Batcher[ModelInput, float]) 
         # Without effect on what is done; frees the places of what nobody waits for any more.
         for future in futures:
             future.cancel()
-    if not all(math.isfinite(score) for score in scores):
+    if not np.isfinite(scores).all():
         raise ArithmeticError("the model gave a score that is not finite")
     return scores

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
 
+    from serving.contract import Prediction
     from serving.problems import Problem
 
 # BentoML gives a handler to its own loggers and their children only.
@@ -28,6 +29,8 @@ class Metrics:
     predictions: Counter
     refusals: Counter
     stage_seconds: Histogram
+    p_values: Histogram
+    out_of_scope: Counter
 
 
 @cache
@@ -61,6 +64,31 @@ def metrics() -> Metrics:
             ["stage"],
             buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
         ),
+        # Usual slices fill it evenly: where low values pile up, recalibrate, or look at the images.
+        p_values=Histogram(
+            "spine_p_value",
+            "P-values of the slices that are in scope",
+            buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
+        ),
+        out_of_scope=Counter(
+            "spine_out_of_scope", "Slices of a kind that the calibration has none of"
+        ),
+    )
+
+
+def count_prediction(prediction: Prediction) -> None:
+    """Count and log an answer; a p-value out of scope says nothing of the usual slices' spread."""
+    outcome = "anomaly" if prediction.is_anomaly else "normal"
+    metrics().predictions.labels(outcome).inc()
+    if prediction.in_scope:
+        metrics().p_values.observe(prediction.p_value)
+    else:
+        metrics().out_of_scope.inc()
+    log.info(
+        "request %s: %s, p %.4f by %s, anomaly score %.2f, mse %.5f%s",
+        *(prediction.request_id, outcome, prediction.p_value, prediction.channel),
+        *(prediction.anomaly_score, prediction.reconstruction_mse),
+        "" if prediction.in_scope else ", out of scope",
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from model.runtime import load_model
 from model.store import find_directory
+from model.verdict import judge
 from preprocessing import decode_process, read_image, to_input
 from serving.contract import parse_threshold
 from serving.errors import BadThreshold
@@ -20,7 +21,7 @@ from tests.serving.problems import assert_problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-MODEL_THRESHOLD = 0.05
+MODEL_RATE = 0.05
 
 
 async def post(client: httpx.AsyncClient, data: bytes, url: str = "/predict") -> httpx.Response:
@@ -32,10 +33,18 @@ async def test_an_upload_gets_the_score_of_the_shared_pipeline(
 ) -> None:
     answer = (await post(client, dicom)).json()
     model = load_model(find_directory("spine_autoencoder"))
-    x = to_input(read_image(dicom), model.spec.input)[np.newaxis]
-    assert answer["reconstruction_mse"] == pytest.approx(model.score(x)[0], rel=1e-9)
-    assert answer["is_anomaly"] == (answer["reconstruction_mse"] > MODEL_THRESHOLD)
-    assert answer["threshold"] == MODEL_THRESHOLD
+    image = read_image(dicom)
+    row = model.score(to_input(image, model.spec.input)[np.newaxis])[0]
+    verdict = judge(model.calibration, model.spec.columns, row, image.facts)
+    assert answer["reconstruction_mse"] == pytest.approx(row[0], rel=1e-9)
+    assert answer["p_value"] == verdict.p_value
+    assert answer["anomaly_score"] == pytest.approx(verdict.anomaly_score, abs=1e-4)
+    assert answer["channel"] == verdict.channel
+    assert answer["channel"] in model.calibration.channels
+    assert answer["is_anomaly"] == (answer["p_value"] <= MODEL_RATE)
+    assert (answer["alarm_rate"], answer["threshold"]) == (MODEL_RATE, None)
+    assert (answer["in_scope"], answer["scope_reason"]) == (True, None)
+    assert answer["pooled"] == verdict.is_pooled
     assert (answer["frame"], answer["frames"]) == (1, 1)
     assert answer["model"] == f"spine_autoencoder:{find_directory('spine_autoencoder').name}"
     assert 0 < answer["inference_time_ms"] < 10_000
@@ -68,12 +77,56 @@ async def test_the_threshold_works_in_the_query_and_in_the_form(
 ) -> None:
     in_query = (await post(client, dicom, "/predict?threshold=1e-9")).json()
     assert (in_query["threshold"], in_query["is_anomaly"]) == (1e-9, True)
+    assert in_query["alarm_rate"] is None
     in_form = await client.post("/predict", files={"file": dicom}, data={"threshold": "1e9"})
     assert (in_form.json()["threshold"], in_form.json()["is_anomaly"]) == (1e9, False)
     both = await client.post(
         "/predict?threshold=0.5", files={"file": dicom}, data={"threshold": "0.50"}
     )
     assert both.json()["threshold"] == 0.5
+
+
+async def test_the_alarm_rate_works_in_the_query_and_in_the_form(
+    client: httpx.AsyncClient, dicom: bytes
+) -> None:
+    high = (await post(client, dicom, "/predict?alarm_rate=0.999999")).json()
+    assert (high["alarm_rate"], high["threshold"]) == (0.999999, None)
+    assert high["is_anomaly"] == (high["p_value"] <= 0.999999)
+    in_form = await client.post("/predict", files={"file": dicom}, data={"alarm_rate": "0.25"})
+    assert in_form.json()["alarm_rate"] == 0.25
+    assert in_form.json()["is_anomaly"] == (in_form.json()["p_value"] <= 0.25)
+    # The rate moves the decision and nothing else.
+    assert in_form.json()["p_value"] == high["p_value"]
+
+
+async def test_an_alarm_rate_that_the_calibration_cannot_hold_says_how_many_studies_it_takes(
+    client: httpx.AsyncClient, dicom: bytes
+) -> None:
+    answer = await post(client, dicom, "/predict?alarm_rate=0.0001")
+    detail = assert_problem(answer, 400, "alarm_rate_invalid")["detail"]
+    assert "takes 9999 calibration studies" in detail
+    # Before any work: the file is not looked at.
+    assert_problem(
+        await post(client, b"x", "/predict?alarm_rate=0.0001"), 400, "alarm_rate_invalid"
+    )
+
+
+async def test_only_one_can_decide(client: httpx.AsyncClient, dicom: bytes) -> None:
+    answer = await client.post(
+        "/predict?threshold=0.5", files={"file": dicom}, data={"alarm_rate": "0.1"}
+    )
+    assert_problem(answer, 400, "alarm_rate_invalid")
+
+
+async def test_a_slice_of_a_kind_that_was_not_calibrated_is_answered_out_of_scope(
+    client: httpx.AsyncClient,
+) -> None:
+    brain = make_dicom(noise((80, 60)), BodyPartExamined="BRAIN")
+    answer = (await post(client, brain)).json()
+    assert answer["in_scope"] is False
+    assert answer["scope_reason"] == "the region is other; the calibration has only lumbar"
+    assert answer["pooled"] is True
+    assert 0 < answer["p_value"] <= 1
 
 
 async def test_two_thresholds_that_differ_are_refused(
@@ -134,10 +187,15 @@ async def test_a_multi_frame_object_answers_for_its_most_anomalous_frame(
 ) -> None:
     frames = np.tile(np.linspace(0, 1000, 64).astype(np.uint16), (20, 64, 1))
     frames[12] = noise((64, 64))
-    scores = [(await post(client, make_dicom(f))).json()["reconstruction_mse"] for f in frames]
-    answer = (await post(client, make_dicom(frames))).json()
-    assert (answer["frame"], answer["frames"]) == (int(np.argmax(scores)) + 1, 20)
-    assert answer["reconstruction_mse"] == pytest.approx(max(scores), rel=1e-6)
+    each = [(await post(client, make_dicom(f))).json() for f in frames]
+    by_rate = (await post(client, make_dicom(frames))).json()
+    worst = min(each, key=lambda answer: (answer["p_value"], -answer["anomaly_score"]))
+    assert (by_rate["frame"], by_rate["frames"]) == (each.index(worst) + 1, 20)
+    assert by_rate["p_value"] == worst["p_value"]
+    by_threshold = (await post(client, make_dicom(frames), "/predict?threshold=0.1")).json()
+    scores = [answer["reconstruction_mse"] for answer in each]
+    assert by_threshold["frame"] == int(np.argmax(scores)) + 1
+    assert by_threshold["reconstruction_mse"] == pytest.approx(max(scores), rel=1e-6)
 
 
 async def test_every_bad_file_gets_its_own_code(client: httpx.AsyncClient, dicom: bytes) -> None:
@@ -197,14 +255,20 @@ async def test_a_body_above_the_limit_is_refused_announced_or_not(
     assert_problem(answer, 413, "body_too_large")
 
 
-async def test_openapi_shows_the_file_and_both_places_of_the_threshold(
+async def test_openapi_shows_the_file_and_both_places_of_what_may_decide(
     client: httpx.AsyncClient,
 ) -> None:
     document = (await client.get("/docs.json")).json()
     operation = document["paths"]["/predict"]["post"]
-    assert [parameter["name"] for parameter in operation["parameters"]] == ["threshold"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == [
+        "threshold",
+        "alarm_rate",
+    ]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert set(form["properties"]) == {"file", "threshold"}
+    assert set(form["properties"]) == {"file", "threshold", "alarm_rate"}
+    assert form["properties"]["alarm_rate"]["description"].startswith("is_anomaly is p_value <=")
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]["properties"]
+    assert {"anomaly_score", "p_value", "channel", "in_scope", "scope_reason"} <= set(answer)
     assert form["required"] == ["file"]
     assert "application/dicom" in operation["requestBody"]["content"]
     assert "application/problem+json" in operation["responses"]["422"]["content"]

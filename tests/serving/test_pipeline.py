@@ -6,23 +6,25 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from model.runtime import load_model
-from model.store import find_directory
-from preprocessing import InputSpec, Slice, read_frames
+from model.calibration import Verdict, calibrate
+from model.strata import StratumKey
+from preprocessing import InputSpec, Slice, SliceFacts, read_frames
 from preprocessing.errors import LimitExceeded
 from preprocessing.limits import DEFAULT
 from serving.batching import Batcher
 from serving.errors import DeadlineExceeded
 from serving.pipeline import (
     Decoders,
+    Judge,
     ModelInput,
     OpenedFile,
+    Row,
+    by_mse,
     file_limits,
     prepare_frames,
     score_file,
@@ -35,9 +37,24 @@ from tests.preprocessing.dicom_files import encapsulated
 MANY = make_dicom(noise((200, 8, 8)))
 
 
+ANY = StratumKey()
+CALIBRATION = calibrate(
+    np.arange(99.0)[:, None],
+    [str(number) for number in range(99)],
+    [ANY] * 99,
+    channels=["spectrum"],
+    alarm_rate=0.05,
+)
+JUDGE = Judge(InputSpec(size=64), lambda row, facts: CALIBRATION.judge(row[1:], ANY))
+
+
 @pytest.fixture
-def spec(model_store: Path) -> InputSpec:
-    return load_model(find_directory("spine_autoencoder")).spec.input
+def spec() -> InputSpec:
+    return JUDGE.spec
+
+
+def zeros(slices: list[ModelInput]) -> list[Row]:
+    return [np.zeros(2) for _ in slices]
 
 
 def stopping(slices: Iterator[Slice], stop: threading.Event) -> Iterator[Slice]:
@@ -83,12 +100,12 @@ class OnePool(Decoders):
         self._native = self._compressed = threads
 
 
-async def test_a_cancelled_request_tells_the_decoder_thread_to_stop(spec: InputSpec) -> None:
-    batcher: Batcher[ModelInput, float] = Batcher(lambda slices: [0.0] * len(slices))
+async def test_a_cancelled_request_tells_the_decoder_thread_to_stop() -> None:
+    batcher: Batcher[ModelInput, Row] = Batcher(zeros)
     with RememberingThreads(1) as threads:
         gate = threading.Event()
         threads.submit(gate.wait)  # the only thread is busy
-        work = asyncio.create_task(score_file(MANY, spec, batcher, OnePool(threads), Settings()))
+        work = asyncio.create_task(score_file(MANY, JUDGE, batcher, OnePool(threads), Settings()))
         await asyncio.sleep(0)
         work.cancel()
         await asyncio.wait([work])
@@ -108,17 +125,15 @@ def test_the_limits_of_a_file_grow_with_the_upload_and_never_shrink_below_the_de
     assert small.max_header_bytes == DEFAULT.max_header_bytes
 
 
-async def test_a_file_above_the_readers_default_is_read_when_the_settings_allow_it(
-    spec: InputSpec,
-) -> None:
+async def test_a_file_above_the_readers_default_is_read_when_the_settings_allow_it() -> None:
     data = make_dicom(noise((17, 1024, 1024)))
     assert len(data) > DEFAULT.max_bytes
-    batcher: Batcher[ModelInput, float] = Batcher(lambda slices: [0.0] * len(slices))
+    batcher: Batcher[ModelInput, Row] = Batcher(zeros)
     decoders = Decoders(1)
     large = Settings(max_upload_mb=64, deadline_s=60)
-    assert (await score_file(data, spec, batcher, decoders, large)).frames == 17
+    assert (await score_file(data, JUDGE, batcher, decoders, large)).frames == 17
     with pytest.raises(LimitExceeded):
-        await score_file(data, spec, batcher, decoders, Settings(max_upload_mb=32))
+        await score_file(data, JUDGE, batcher, decoders, Settings(max_upload_mb=32))
     decoders.close()
     await batcher.close()
 
@@ -131,14 +146,14 @@ def test_compressed_files_have_threads_of_their_own() -> None:
     decoders.close()
 
 
-async def test_large_frames_go_one_by_one_and_hold_up_no_ordinary_ones(spec: InputSpec) -> None:
-    batcher: Batcher[ModelInput, float] = Batcher(lambda slices: [0.0] * len(slices))
+async def test_large_frames_go_one_by_one_and_hold_up_no_ordinary_ones() -> None:
+    batcher: Batcher[ModelInput, Row] = Batcher(zeros)
     decoders = Decoders(2)
     large = make_dicom(np.zeros((2049, 2048), np.uint8))
     deflated = make_dicom(np.zeros((2049, 2048), np.uint8), "1.2.840.10008.1.2.1.99")
 
     async def score(data: bytes) -> int:
-        return (await score_file(data, spec, batcher, decoders, Settings())).frames
+        return (await score_file(data, JUDGE, batcher, decoders, Settings())).frames
 
     pixels = np.zeros((769, 768), np.uint16)
     compressed = encapsulated(pixels, RLE, [encode_rle(pixels)])
@@ -148,5 +163,43 @@ async def test_large_frames_go_one_by_one_and_hold_up_no_ordinary_ones(spec: Inp
         assert await score(make_dicom(np.zeros((2048, 2048), np.uint8))) == 1
         assert not waiting.done()
     assert sum(await waiting) == 3
+    decoders.close()
+    await batcher.close()
+
+
+def test_the_frame_that_answers_has_the_smallest_p_value_and_then_the_highest_score() -> None:
+    frames = prepare_frames(
+        read_frames(MANY), JUDGE.spec, 4, stop=threading.Event(), deadline=time.monotonic() + 60
+    )
+    # [MSE, spectrum]: the last two lie beyond all of the calibration, the fourth further.
+    rows = np.array([[0.9, 3.0], [0.1, 50.0], [0.2, 100.0], [0.3, 120.0]])
+    scores = [JUDGE.score(frame, row) for frame, row in zip(frames, rows, strict=True)]
+    assert scores[2].verdict.p_value == scores[3].verdict.p_value == 0.01
+    assert max(scores, key=JUDGE.rank).frame == 4
+    assert max(scores, key=by_mse).frame == 1
+    assert scores[1].reconstruction_mse == 0.1
+
+
+async def test_a_verdict_is_reached_with_the_facts_of_its_own_frame() -> None:
+    seen: list[SliceFacts] = []
+
+    def verdict(row: Row, facts: SliceFacts) -> Verdict:
+        seen.append(facts)
+        return CALIBRATION.judge(row[1:], ANY)
+
+    batcher: Batcher[ModelInput, Row] = Batcher(zeros)
+    decoders = Decoders(1)
+    data = make_dicom(noise((8, 8)), BodyPartExamined="LSPINE")
+    await score_file(data, Judge(JUDGE.spec, verdict), batcher, decoders, Settings())
+    assert [facts.body_part_examined for facts in seen] == ["LSPINE"]
+    decoders.close()
+    await batcher.close()
+
+
+async def test_a_score_that_is_not_finite_is_a_fault_and_no_answer() -> None:
+    batcher: Batcher[ModelInput, Row] = Batcher(lambda slices: [np.array([0.1, np.nan])])
+    decoders = Decoders(1)
+    with pytest.raises(ArithmeticError, match="not finite"):
+        await score_file(make_dicom(noise((8, 8))), JUDGE, batcher, decoders, Settings())
     decoders.close()
     await batcher.close()

@@ -42,11 +42,18 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_sdk_client_predicts_with_and_without_a_threshold(server: Server, file: Path) -> None:
+def test_the_sdk_client_predicts_with_a_threshold_an_alarm_rate_and_neither(
+    server: Server, file: Path
+) -> None:
     with bentoml.SyncHTTPClient(server[0]) as client:
         answer = client.predict(file=file, threshold=0.02)
         assert answer["is_anomaly"] == (answer["reconstruction_mse"] > 0.02)
-        assert client.predict(file=file)["threshold"] == 0.05
+        answer = client.predict(file=file, alarm_rate=0.25)
+        assert (answer["alarm_rate"], answer["threshold"]) == (0.25, None)
+        assert answer["is_anomaly"] == (answer["p_value"] <= 0.25)
+        assert client.predict(file=file)["alarm_rate"] == 0.05
+        with pytest.raises(bentoml.exceptions.BentoMLException, match="alarm_rate_invalid"):
+            client.predict(file=file, alarm_rate=0.001)
         with pytest.raises(bentoml.exceptions.BentoMLException, match="threshold_invalid"):
             client.predict(file=file, threshold=-1.0)
     client._temp_dir.cleanup()  # BentoML's client leaves it to the garbage collector, which warns
