@@ -119,7 +119,8 @@ def _to_log(scores: ScoreArray) -> ScoreArray:
     """Take logarithms; zeros count as the smallest score above, negative scores stay all as is."""
     if scores.min() < 0 or scores.max() == 0:
         return scores
-    return np.log(np.maximum(scores, scores[scores > 0].min()))
+    logs: ScoreArray = np.log(np.maximum(scores, scores[scores > 0].min()))
+    return logs
 
 
 def _align(values: ScoreArray, kept: BoolArray, members: Members) -> ScoreArray:
