@@ -87,7 +87,7 @@ def score(x: FloatArray, outputs: Outputs, reference: Reference) -> ScoreArray:
     """Compute all columns.
 
     - reconstruction_mse: `reconstruction_mse` of the autoencoder's picture.
-    - fault: ln(sum_k exp(logit_k)) over the kinds of faults.
+    - fault: ln(1 + sum_k exp(logit_k)) over the kinds of faults; above 0.
     - mark: the largest 3 x 3 mean of the probability that a pixel was changed.
     - foreign: `mahalanobis` of `extended_features`.
     - spot, body, disc: the largest of each map of `compare_neighbours`.
@@ -107,7 +107,7 @@ def score(x: FloatArray, outputs: Outputs, reference: Reference) -> ScoreArray:
     return np.stack(
         [
             mse,
-            _log_sum_exp(outputs.faults),
+            _any_fault(outputs.faults),
             _box_mean(outputs.marks[:, 0], _MARK_BOX).max(axis=(1, 2)),
             mahalanobis(extended_features(outputs, mse), reference),
             *(shown.max(axis=(1, 2)) for shown in differences),
@@ -257,11 +257,12 @@ def fit_reference(features: FloatArray, kinds: NDArray[np.int64], shrinkage: flo
     )
 
 
-def _log_sum_exp(logits: FloatArray) -> ScoreArray:
-    """A smooth maximum: [B, F] -> [B]."""
+def _any_fault(logits: FloatArray) -> ScoreArray:
+    """ln(1 + sum exp), a smooth maximum of the logits and 0: [B, F] -> [B]."""
     values = logits.astype(np.float64)
-    largest = values.max(axis=1)
-    return np.asarray(largest + np.log(np.exp(values - largest[:, None]).sum(axis=1)))
+    largest = np.maximum(values.max(axis=1), 0)
+    summed = np.exp(values - largest[:, None]).sum(axis=1) + np.exp(-largest)
+    return np.asarray(largest + np.log(summed))
 
 
 def _box_mean(values: FloatArray, side: int) -> FloatArray:

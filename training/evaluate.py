@@ -209,7 +209,6 @@ def _held_out(model: LoadedModel, sources: Sequence[Source], everyone: bool) -> 
     held_out = split_groups(
         [source.group for source in sources],
         seed=provenance.seed,
-        validation_fraction=config.validation_fraction,
         holdout_fraction=config.holdout_fraction,
     ).holdout
     chosen = [sources[index] for index in held_out]

@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.spec import AutoencoderConfig
+from model.spec import AutoencoderConfig, InspectorConfig
 from training.config import FitConfig
 from training.errors import Diverged, TooFewImages
+from training.training_set import IndexArray, TrainingSet
 
-IndexArray = NDArray[np.int64]
 ScoreArray = NDArray[np.float64]
+Networks = tuple[AutoencoderConfig, InspectorConfig]
 
 SCORES_FILE = "scores.npz"
 _JOB_FILE = "job.json"
@@ -32,41 +33,59 @@ _JOB_FILE = "job.json"
 class FoldJob:
     """One training of one round and what it scores; travels to another process.
 
+    A training takes as many steps as its config says, however many images are left to train on: a
+    network trained for longer would score lower.
+
     Args:
-        inputs: the .npy file of all model inputs, float16 [N, 1, S, S]; open it with mmap_mode="r".
+        inputs: the .npy file of all model inputs, float16 [N, 1, S, S].
+        labels: the .npy file of the tissue of each of their pixels, uint8 [N, S, S].
         train: which of them to train on, sorted.
+        series: number of the series of each of `train`.
+        kinds: number of the kind (contrast) of each of `train`.
         scored: which of them to score, sorted; crossfit: no patient of theirs is in `train`.
-        network: shape of the autoencoder.
+        networks: shapes of the autoencoder and the inspector.
         config: how to train.
         round: of the cleaning, from 1.
         fold: within the round, from 0; (config.seed, round, fold) seeds everything random.
-        steps_per_epoch: optimiser steps that an epoch has in every fold and round, however many
-            images are left in `train`: a network trained for longer would score lower.
         folder: of this job alone, for checkpoints and scores.
         device: "cpu" or "cuda".
         threads: that the training may use.
     """
 
     inputs: Path
+    labels: Path
     train: IndexArray
+    series: IndexArray
+    kinds: IndexArray
     scored: IndexArray
-    network: AutoencoderConfig
+    networks: Networks
     config: FitConfig
     round: int
     fold: int
-    steps_per_epoch: int
     folder: Path
     device: str = "cpu"
     threads: int = 1
 
     def key(self) -> str:
         """Hash everything that the scores depend on."""
-        choices = {"network": asdict(self.network), "config": asdict(self.config)}
-        numbers = [self.round, self.fold, self.steps_per_epoch, self.device, self.threads]
-        # The file's name is the hash of its content.
-        state = hashlib.sha256(json.dumps([choices, numbers, self.inputs.name]).encode())
-        state.update(self.train.tobytes() + b"/" + self.scored.tobytes())
+        choices = [*(asdict(network) for network in self.networks), asdict(self.config)]
+        numbers = [self.round, self.fold, self.device, self.threads]
+        # The files' names are hashes of their content.
+        names = [self.inputs.name, self.labels.name]
+        state = hashlib.sha256(json.dumps([choices, numbers, names]).encode())
+        for indices in (self.train, self.series, self.kinds, self.scored):
+            state.update(indices.tobytes() + b"/")
         return state.hexdigest()
+
+    def open_inputs(self) -> NDArray[np.float16]:
+        """Map all model inputs into memory, read-only: float16 [N, 1, S, S]."""
+        x: NDArray[np.float16] = np.load(self.inputs, mmap_mode="r", allow_pickle=False)
+        return x
+
+    def training_set(self) -> TrainingSet:
+        """Gather what to train on."""
+        labels: NDArray[np.uint8] = np.load(self.labels, mmap_mode="r", allow_pickle=False)
+        return TrainingSet(self.open_inputs(), labels, self.train, self.series, self.kinds)
 
 
 TrainAndScore = Callable[[FoldJob], ScoreArray]
