@@ -106,7 +106,7 @@ def load_model(directory: Path, runtime: str | None = None) -> LoadedModel:
             spec,
             compute,
             Reference.from_arrays(_load_arrays(directory / REFERENCE_FILE)),
-            Calibration.from_arrays(_load_arrays(directory / CALIBRATION_FILE)),
+            load_calibration(directory),
             golden["x"],
             golden["scores"],
             runtime,
@@ -119,6 +119,18 @@ def load_model(directory: Path, runtime: str | None = None) -> LoadedModel:
         raise DamagedModel(f"{spec.name} has other scores than this program; train it again")
     model.check_golden()
     return model
+
+
+def load_calibration(directory: Path) -> Calibration:
+    """Read the calibration of a model, unverified.
+
+    Raises:
+        DamagedModel: it is missing or damaged.
+    """
+    try:
+        return Calibration.from_arrays(_load_arrays(directory / CALIBRATION_FILE))
+    except ValueError as error:
+        raise DamagedModel(f"{CALIBRATION_FILE} is damaged; import the model again") from error
 
 
 def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -139,7 +139,7 @@ def anomaly_map(x: FloatArray, outputs: Outputs) -> FloatArray:
     nearest = np.arange(side) * residual.shape[-1] // side
     residual = residual[:, nearest][:, :, nearest]
     shown = np.maximum.reduce([outputs.marks[:, 0], different, residual])
-    return np.clip(shown, 0, 1)[:, None].astype(np.float32)
+    return np.asarray(np.clip(shown, 0, 1)[:, None], np.float32)
 
 
 def residual_map(x: FloatArray, x_hat: FloatArray) -> FloatArray:

@@ -117,6 +117,7 @@ class Provenance:
         metrics: measured on patients that were neither trained on nor used for the threshold.
         versions: package -> version.
         created: UTC time, ISO 8601.
+        recalibrated: where the calibration came from, if it is not that of the training.
     """
 
     data: str
@@ -129,6 +130,7 @@ class Provenance:
     metrics: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    recalibrated: str = ""
 
 
 @dataclass(frozen=True)

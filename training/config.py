@@ -44,8 +44,9 @@ class FitConfig:
     """How the training set is cleaned; `percentile` is the plain loop, kept for comparison."""
 
     rounds: int = 2
-    """Cleanings: train, compute errors, remove, retrain. A third takes ten minutes for 350 slices. Crossfit stops earlier where labels have
-    settled; the plain loop runs them all. 0 removes nothing."""
+    """Cleanings: train, compute errors, remove, retrain. Crossfit stops earlier where labels have
+    settled; the plain loop runs them all. 0 removes nothing. A third takes ten minutes more for
+    350 slices."""
 
     folds: int = 3
     """Crossfit: each image is scored by a network trained on the two thirds it is not in. More

@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter, label, map_coordinates, zoom
 FloatArray = NDArray[np.float32]
 ByteArray = NDArray[np.uint8]
 Picture = NDArray[np.float64]
+Change = NDArray[np.floating]
 Generator = np.random.Generator
 
 VERTEBRA, CANAL, DISC = 1, 2, 3
@@ -54,8 +55,8 @@ def corrupt_globally(x: FloatArray, kind: str, rng: Generator) -> FloatArray:
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     content = x[box].astype(np.float64)
     is_aside = kind != "turned" and rng.random() < 0.5
-    corrupted = GLOBAL_KINDS[kind](content.T if is_aside else content, rng)
-    corrupted = _window(corrupted.T if is_aside else corrupted)
+    faulty = GLOBAL_KINDS[kind](content.T if is_aside else content, rng)
+    corrupted = _window(faulty.T if is_aside else faulty)
     if corrupted.shape == content.shape:
         out[box] = corrupted
     else:  # turned by a quarter: centred anew
@@ -232,15 +233,13 @@ def _picture(k_space: NDArray[np.complexfloating]) -> Picture:
 def _window(x: Picture) -> FloatArray:
     """Scale as preprocessing does: the window moves with what a fault adds."""
     low, high = np.percentile(x[::2, ::2], (0.5, 99.5))
-    return np.clip((x - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((x - low) / max(high - low, 1e-6), 0, 1), np.float32)
 
 
 # Local changes --------------------------------------------------------------------------------
 
 
-def _blob(
-    x: FloatArray, anatomy: ByteArray, donor: FloatArray, rng: Generator
-) -> NDArray[np.floating]:
+def _blob(x: FloatArray, anatomy: ByteArray, donor: FloatArray, rng: Generator) -> Change:
     """Brighten or darken a soft, irregular spot; its texture stays."""
     tissue = int(rng.choice([VERTEBRA, VERTEBRA, VERTEBRA, DISC, CANAL, 0]))
     spot = _spot(x.shape[0], _place(anatomy, tissue, rng), rng)
@@ -249,13 +248,11 @@ def _blob(
         spot = spot * gaussian_filter((anatomy == tissue).astype(np.float32), 0.7)
     amplitude = rng.choice([-1, 1]) * np.exp(rng.uniform(np.log(0.08), np.log(0.5)))
     if rng.random() < 0.3:
-        return x * (1 + 1.5 * amplitude * spot)
-    return x + amplitude * spot
+        return np.asarray(x * (1 + 1.5 * amplitude * spot))
+    return np.asarray(x + amplitude * spot)
 
 
-def _structure(
-    x: FloatArray, anatomy: ByteArray, donor: FloatArray, rng: Generator
-) -> NDArray[np.floating]:
+def _structure(x: FloatArray, anatomy: ByteArray, donor: FloatArray, rng: Generator) -> Change:
     """Change the signal of one vertebra, one disc or a stretch of the canal as a whole."""
     tissue = int(rng.choice([VERTEBRA, VERTEBRA, DISC, CANAL]))
     row, column = _place(anatomy, tissue, rng)
@@ -269,22 +266,19 @@ def _structure(
     if rng.random() < 0.4:
         soft = soft * np.clip(0.6 + 0.5 * _texture(x.shape[0], 6, rng), 0, 1.3)
     amplitude = rng.choice([-1, 1]) * rng.uniform(0.1, 0.4)
-    return x * (1 + 1.6 * amplitude * soft) if rng.random() < 0.5 else x + amplitude * soft
+    is_factor = rng.random() < 0.5
+    return np.asarray(x * (1 + 1.6 * amplitude * soft) if is_factor else x + amplitude * soft)
 
 
-def _swap(
-    x: FloatArray, anatomy: ByteArray, donor: FloatArray, rng: Generator
-) -> NDArray[np.floating]:
+def _swap(x: FloatArray, anatomy: ByteArray, donor: FloatArray, rng: Generator) -> Change:
     """Blend in a piece of another slice, or of another place of the same."""
     source = donor if rng.random() < 0.5 else np.roll(x, rng.integers(15, 60, 2), (0, 1))
     tissue = int(rng.choice([VERTEBRA, DISC, CANAL, 0]))
     spot = _spot(x.shape[0], _place(anatomy, tissue, rng), rng, largest=16)
-    return x + rng.uniform(0.4, 1.0) * spot * (source - x)
+    return np.asarray(x + rng.uniform(0.4, 1.0) * spot * (source - x))
 
 
-def _warp(
-    x: FloatArray, anatomy: ByteArray, donor: FloatArray, rng: Generator
-) -> NDArray[np.floating]:
+def _warp(x: FloatArray, anatomy: ByteArray, donor: FloatArray, rng: Generator) -> Change:
     """Squeeze or bulge one place: a collapsed body, a flat disc, a narrowed canal."""
     size = x.shape[0]
     tissue = int(rng.choice([VERTEBRA, DISC, DISC, CANAL]))
@@ -300,20 +294,22 @@ def _warp(
     return np.asarray(map_coordinates(x, (yy, xx), order=1, mode="nearest"))
 
 
-def _hole(
-    x: FloatArray, anatomy: ByteArray, donor: FloatArray, rng: Generator
-) -> NDArray[np.floating]:
+def _hole(x: FloatArray, anatomy: ByteArray, donor: FloatArray, rng: Generator) -> Change:
     """Lose the signal around metal, with a bright rim."""
     size = x.shape[0]
     place = _place(anatomy, int(rng.choice([VERTEBRA, DISC, 0, 0])), rng)
     spot = _spot(size, place, rng, smallest=5, largest=30)
     rim = np.clip(gaussian_filter(spot, rng.uniform(1.5, 4)) - spot, 0, None)
-    return x * (1 - spot) + rng.uniform(0, 2.0) * rim
+    return np.asarray(x * (1 - spot) + rng.uniform(0, 2.0) * rim)
 
 
-LOCAL_KINDS: dict[
-    str, Callable[[FloatArray, ByteArray, FloatArray, Generator], NDArray[np.floating]]
-] = {"blob": _blob, "structure": _structure, "swap": _swap, "warp": _warp, "hole": _hole}
+LOCAL_KINDS: dict[str, Callable[[FloatArray, ByteArray, FloatArray, Generator], Change]] = {
+    "blob": _blob,
+    "structure": _structure,
+    "swap": _swap,
+    "warp": _warp,
+    "hole": _hole,
+}
 _LOCAL_SHARES = (0.34, 0.26, 0.14, 0.14, 0.12)
 
 
@@ -347,7 +343,7 @@ def _spot(
     if rng.random() < 0.5:
         distance = distance * (1 + 0.15 * np.clip(_texture(size, 7, rng), -2.5, 2.5))
     softness = rng.uniform(0.08, 0.35)
-    return 1 / (1 + np.exp(np.clip((distance - 1) / softness, -30, 30)))
+    return np.asarray(1 / (1 + np.exp(np.clip((distance - 1) / softness, -30, 30))))
 
 
 def _texture(size: int, scale: float, rng: Generator) -> NDArray[np.float64]:

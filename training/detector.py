@@ -48,9 +48,8 @@ class TrainedDetector:
         """Slices [B, 1, S, S] in [0, 1] -> what the networks make of them."""
         device = next(self.detector.parameters()).device
         with torch.inference_mode():
-            return Outputs(
-                *(o.cpu().numpy() for o in self.detector(torch.from_numpy(x).to(device)))
-            )
+            outputs = self.detector(torch.from_numpy(x).to(device))
+        return Outputs(*(o.cpu().numpy() for o in outputs))
 
     def score(self, x: NDArray[np.float16], chosen: IndexArray) -> ScoreArray:
         """Score some slices of a collection, a few at a time: [len(chosen), K]."""

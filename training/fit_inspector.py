@@ -65,7 +65,9 @@ def fit_inspector(
         NotResumable: a checkpoint is damaged or of another training.
     """
     seed_torch(*seed)
-    network = Inspector(inspector_config).to(device, memory_format=torch.channels_last)
+    network = Inspector(inspector_config).to(device)
+    # In place; faster convolutions on a CPU.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch takes it, its stub does not
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.inspector_learning_rate, weight_decay=0.02
     )
@@ -103,7 +105,8 @@ def fit_inspector(
             losses, started = [], time.perf_counter()
             if checkpoint is not None:
                 save_checkpoint(checkpoint, network, optimizer, [{"step": step + 1}])
-    return network.eval()
+    network.eval()
+    return network
 
 
 def _learning_rate(step: int, config: FitConfig) -> float:

@@ -39,7 +39,8 @@ class TrainingSet:
     @cached_property
     def labelled(self) -> IndexArray:
         """Those of `train` that have labels."""
-        return self.train[self.labels[self.train, 0, 0] != NO_LABEL]
+        labelled: IndexArray = self.train[self.labels[self.train, 0, 0] != NO_LABEL]
+        return labelled
 
     @cached_property
     def shares(self) -> NDArray[np.float64]:
