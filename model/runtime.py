@@ -140,7 +140,8 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
         DamagedModel: it is not one.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here: numpy leaves what is no archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DamagedModel(f"{path.name} cannot be read; import the model again") from error

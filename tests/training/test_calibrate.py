@@ -1,0 +1,123 @@
+"""`python -m training calibrate`: a site's own usual studies in place of those of training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from model.runtime import load_model
+from model.spec import CALIBRATION_FILE, SPEC_FILE, hash_file
+from model.store import find_directory
+from model.verdict import judge
+from preprocessing import read_image, to_input
+from training.__main__ import main
+from training.phantom import make_phantom, phantom_bytes
+
+SITE = "calibrated_at_a_site"
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def done(
+    model_store: Path, phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """A site of 30 phantoms, and a file that is none: what the command prints."""
+    data = tmp_path_factory.mktemp("site") / "in"
+    shutil.copytree(phantom_folder, data)
+    (data / "notes.txt").write_text("not an image")
+    result = call("calibrate", "spine_autoencoder", data, "--name", SITE, "--json")
+    assert result.exit_code == 3, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_the_studies_are_counted_with_the_bound_of_their_rate(done: dict[str, Any]) -> None:
+    assert (done["slices"], done["studies"], done["alarm_rate"]) == (30, 30, 0.05)
+    # Beta(1, 30): 1 - .1 ** (1 / 30) = .0739
+    assert done["bound"] == pytest.approx(1 - 0.1 ** (1 / 30))
+    assert sum(stratum["n_slices"] for stratum in done["strata"]) == 30
+    assert all(stratum["is_pooled"] for stratum in done["strata"])
+    assert {stratum["key"] for stratum in done["strata"]} <= {
+        *("T1 sagittal lumbar 2D", "T2 sagittal lumbar 2D"),
+    }
+    assert 0 <= done["alarms_before"] <= 1
+    assert done["skipped"] == {"not_dicom": 1}
+
+
+def test_the_weights_stay_and_the_calibration_changes(done: dict[str, Any]) -> None:
+    old, new = find_directory("spine_autoencoder"), find_directory(done["model"])
+    changed = {
+        path.name for path in old.iterdir() if hash_file(path) != hash_file(new / path.name)
+    } - {"model.yaml", "model.yaml.sha256"}
+    assert changed == {CALIBRATION_FILE, SPEC_FILE}
+    before, after = load_model(old), load_model(new)
+    assert before.calibration.n_studies != 30
+    assert after.calibration.n_studies == 30
+    assert after.spec.name == SITE
+    assert after.spec.provenance.n_images == before.spec.provenance.n_images
+    x = after.golden_x
+    np.testing.assert_array_equal(before.score(x), after.score(x))
+
+
+def test_the_new_version_says_what_was_recalibrated(done: dict[str, Any]) -> None:
+    provenance = load_model(find_directory(done["model"])).spec.provenance
+    assert done["source"] in provenance.recalibrated
+    assert "30 studies" in provenance.recalibrated
+
+
+def test_usual_slices_of_the_site_are_mostly_normal_afterwards(done: dict[str, Any]) -> None:
+    model = load_model(find_directory(done["model"]))
+    alarms = []
+    for index in range(40):
+        image = read_image(phantom_bytes(make_phantom(99, index, size=96), 99, index))
+        row = model.score(to_input(image, model.spec.input)[None])[0]
+        verdict = judge(model.calibration, model.spec.columns, row, image.facts)
+        assert verdict.scope_reason is None
+        alarms.append(verdict.p_value <= 0.05)
+    # 1 / 31 expected; nine of ten calibrations stay below 7.4 %.
+    assert np.mean(alarms) < 0.2
+
+
+def test_too_few_studies_are_refused_with_the_number_it_takes(
+    model_store: Path, phantom_folder: Path
+) -> None:
+    name = ("--name", "too_few")
+    result = call("calibrate", "spine_autoencoder", phantom_folder, "--alarm-rate", 0.01, *name)
+    assert result.exit_code == 1
+    assert "an alarm rate of 0.01 takes 99 calibration studies, and there are 30" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (model_store / "models" / "too_few").exists()
+
+
+def test_people_read_a_table(model_store: Path, phantom_folder: Path) -> None:
+    result = call("calibrate", "spine_autoencoder", phantom_folder, "--name", "for_people")
+    assert result.exit_code == 0, result.output
+    assert "30 slices of 30 studies" in result.stdout
+    assert "at most 7.4%" in result.stdout
+    assert "next: SPINE_MODEL=for_people:" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("calibrate", "no_such_model", "."), 1),
+        (("calibrate", "spine_autoencoder", "/nowhere"), 2),
+        (("calibrate", "spine_autoencoder", ".", "--alarm-rate", "1"), 2),
+        (("calibrate", "spine_autoencoder"), 2),
+    ],
+)
+def test_wrong_usage_ends_in_one_message(
+    model_store: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    result = call(*arguments)
+    assert result.exit_code == code
+    assert "Traceback" not in result.output

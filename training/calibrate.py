@@ -1,0 +1,177 @@
+"""Recalibrate a model on the usual studies of a site, without training."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from model.alarm_rates import TooFewStudies, rate_bound
+from model.calibration import Calibration, calibrate
+from model.recalibrate import save_recalibrated
+from model.runtime import LoadedModel, load_model
+from model.store import find_directory
+from model.verdict import judge, kind_of
+from training.data import Collection, count_codes, load_images
+from training.errors import TooFewImages
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Recalibrated:
+    """What came of it.
+
+    Args:
+        model: tag of the new version.
+        source: tag of the model that was recalibrated.
+        calibration: the new one.
+        alarms_before: share of the slices that the old calibration would call anomalies at its own
+            rate, each study counting once. Those of another scanner are often most of them.
+        skipped: reasons for which files were skipped, with their numbers.
+    """
+
+    model: str
+    source: str
+    calibration: Calibration
+    alarms_before: float
+    skipped: dict[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything that is printed, as plain values."""
+        calibration = self.calibration
+        strata = [asdict(s) | {"key": str(s.key)} for s in calibration.strata()]
+        return {
+            "model": self.model,
+            "source": self.source,
+            "slices": len(calibration.scores),
+            "studies": calibration.n_studies,
+            "alarm_rate": calibration.alarm_rate,
+            "bound": rate_bound(calibration.alarm_rate, calibration.n_studies),
+            "alarms_before": self.alarms_before,
+            "strata": strata,
+            "skipped": self.skipped,
+        }
+
+
+def recalibrate(
+    tag: str,
+    data: Sequence[Path],
+    *,
+    alarm_rate: float,
+    name: str | None = None,
+    exclude: Sequence[str] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Recalibrated:
+    """Score the usual studies of a site, and save the model anew with these as its calibration.
+
+    The weights stay as they are: what the model calls unusual becomes relative to this site.
+
+    Args:
+        tag: of the model in the store.
+        data: files and folders; every slice in them counts as usual.
+        alarm_rate: saved with the model.
+        name: of the new model; that of the old one by default, with a new version.
+        exclude: relative paths to leave out.
+        progress: called with (steps done, steps in all) while files are read.
+
+    Raises:
+        TooFewImages: fewer studies than the rate takes; says how many it takes.
+        NoImages: nothing readable.
+        ModelError: no such model, damaged, or the store refused the new version.
+    """
+    folder = find_directory(tag)
+    model = load_model(folder)
+    images = load_images(data, model.spec.input, exclude=exclude, progress=progress)
+    columns, rows = model.spec.columns, _score(model, images)
+    keys = [
+        kind_of(columns, row, source.facts)
+        for row, source in zip(rows, images.sources, strict=True)
+    ]
+    chosen = [columns.index(channel) for channel in model.calibration.channels]
+    try:
+        calibration = calibrate(
+            rows[:, chosen],
+            [source.study for source in images.sources],
+            keys,
+            channels=model.calibration.channels,
+            alarm_rate=alarm_rate,
+        )
+    except TooFewStudies as error:
+        raise TooFewImages(
+            f"{error}; add usual studies, or choose a higher --alarm-rate"
+        ) from error
+    before = _alarms(model.calibration, columns, rows, images)
+    source = f"{folder.parent.name}:{folder.name}"
+    origin = f"{len(rows)} slices of {calibration.n_studies} studies, scored by {source}"
+    saved = save_recalibrated(folder, calibration, origin, name=name)
+    return Recalibrated(
+        model=str(saved),
+        source=source,
+        calibration=calibration,
+        alarms_before=before,
+        skipped=count_codes(images.skipped),
+    )
+
+
+def _score(model: LoadedModel, images: Collection) -> NDArray[np.float64]:
+    """Score all images, a few at a time: [N, K]."""
+    batches = [
+        model.score(np.asarray(images.x[first : first + _BATCH], np.float32))
+        for first in range(0, len(images.x), _BATCH)
+    ]
+    return np.concatenate(batches)
+
+
+def _alarms(
+    calibration: Calibration, columns: Sequence[str], rows: NDArray[np.float64], images: Collection
+) -> float:
+    """Share of alarms under a calibration, each study counting once."""
+    by_study: dict[str, list[bool]] = {}
+    for row, source in zip(rows, images.sources, strict=True):
+        p_value = judge(calibration, columns, row, source.facts).p_value
+        by_study.setdefault(source.study, []).append(p_value <= calibration.alarm_rate)
+    return float(np.mean([np.mean(alarms) for alarms in by_study.values()]))
+
+
+def print_recalibrated(done: Recalibrated, as_json: bool) -> None:
+    """Say what the calibration holds, and how far its alarm rate can be trusted."""
+    found, console = done.as_json(), Console()
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    table = Table(title=f"{done.model}: alarm rate {done.calibration.alarm_rate:.1%}")
+    for column in (
+        "kind of slice",
+        "slices",
+        "studies",
+        "compared with",
+        "realised, 9 of 10 times",
+    ):
+        table.add_column(column, justify="left" if column == "kind of slice" else "right")
+    for stratum in done.calibration.strata():
+        table.add_row(
+            str(stratum.key),
+            str(stratum.n_slices),
+            str(stratum.n_studies),
+            f"{stratum.n_compared} studies{', pooled' if stratum.is_pooled else ''}",
+            f"at most {stratum.bound:.1%}",
+        )
+    console.print(table)
+    console.print(
+        f"{found['slices']} slices of {found['studies']} studies;"
+        f" the calibration of {done.source} called {done.alarms_before:.0%} of them anomalies",
+        soft_wrap=True,
+    )
+    if done.skipped:
+        reasons = ", ".join(f"{n} {code}" for code, n in done.skipped.items())
+        console.print(f"skipped {sum(done.skipped.values())} files: {reasons}", soft_wrap=True)
+    console.print(f"next: SPINE_MODEL={done.model} make serve", soft_wrap=True)
