@@ -165,8 +165,13 @@ THRESHOLDS = [
 ]
 
 ALARM_RATES = [
-    Case(f"alarm_rate {shown(text)} {where}", send, "200" if text == "null" else BAD_RATE)
-    for text in ("0.05", "0", "1", "-1", "nan", "inf", "1e999", "", "Zqmarker", "1_0", "٣", "null")
+    Case(f"alarm_rate {shown(text)} {where}", send, answer)
+    for texts, answer in (
+        (("0.05", " .5 ", "5e-2", "0.99", "null"), "200"),
+        (("0", "-0", "1", "1.5", "-1", "nan", "inf", "1e999", "1e-400", "1e-300"), BAD_RATE),
+        (("", "Zqmarker", "1_0", "٣", "5%", "0,05"), BAD_RATE),
+    )
+    for text in texts
     for where, send in (
         ("in the query", asked(f"alarm_rate={quote(text)}")),
         ("in the form", filled(alarm_rate=text)),
@@ -176,8 +181,14 @@ BOTH = f"{BAD_RATE} | {BAD_THRESHOLD}"
 RATES = [
     *ALARM_RATES,
     Case("an alarm rate of 10,000 digits in the form", filled(alarm_rate="1" * 10_000), BAD_RATE),
+    Case("the same alarm rate twice", asked("alarm_rate=0.1&alarm_rate=0.10"), "200"),
     Case("two alarm rates", asked("alarm_rate=0.1&alarm_rate=0.2"), BAD_RATE),
     Case("an alarm rate and a threshold", asked("alarm_rate=0.1&threshold=0.1"), BAD_RATE),
+    Case(
+        "an alarm rate in the query and a threshold in the form",
+        form(part(), text_part("threshold", "1"), target="/predict?alarm_rate=0.1"),
+        BAD_RATE,
+    ),
     Case("both are bad", asked("alarm_rate=nan&threshold=nan"), BOTH),
 ]
 

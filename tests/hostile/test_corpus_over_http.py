@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from model.runtime import LoadedModel, load_model
-from preprocessing import ImageError, read_frames, to_input
+from model.verdict import judge
+from preprocessing import ImageError, Slice, read_frames, to_input
 from tests.hostile import process_tree
 from tests.hostile.conftest import Report
 from tests.hostile.corpus import OK, Case, cases
@@ -59,7 +60,7 @@ class Run:
     """
 
     answers: list[Answered]
-    scores: dict[str, tuple[float, int]]
+    scores: dict[str, list[tuple[float, float]]]
     growth: int
     workers: tuple[list[int], list[int]]
     files: tuple[set[Path], set[Path]]
@@ -103,17 +104,19 @@ def _model(store: Path) -> LoadedModel:
 
 def _scores(
     model: LoadedModel, listed: Iterable[Case], files: Iterable[Path]
-) -> Iterator[tuple[str, tuple[float, int]]]:
-    """Score each file that can be read as training does: (name, (highest score, frames))."""
+) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+    """Score each file that can be read as training does: (name, (MSE, p-value) of each frame)."""
     for case, file in zip(listed, files, strict=True):
         try:
-            scores = [
-                float(model.score(to_input(image, model.spec.input)[None])[0])
-                for image in read_frames(file.read_bytes())
-            ]
+            scores = [_score(model, image) for image in read_frames(file.read_bytes())]
         except ImageError:
             continue
-        yield case.name, (max(scores), len(scores))
+        yield case.name, scores
+
+
+def _score(model: LoadedModel, image: Slice) -> tuple[float, float]:
+    row = model.score(to_input(image, model.spec.input)[None])[0]
+    return float(row[0]), judge(model.calibration, model.spec.columns, row, image.facts).p_value
 
 
 def _files(server: Server) -> set[Path]:
@@ -195,12 +198,17 @@ def test_each_score_is_finite_and_that_of_the_library(run: Run) -> None:
     for each in run.answers:
         if each.answer.status == 200:
             body = json.loads(each.answer.body)
-            mse, frames = run.scores[each.case.name]
+            frames = run.scores[each.case.name]
             assert math.isfinite(body["reconstruction_mse"]), each
+            assert math.isfinite(body["anomaly_score"]), each
+            mse, p_value = frames[body["frame"] - 1]
             np.testing.assert_allclose(
                 body["reconstruction_mse"], mse, atol=1e-6, err_msg=str(each)
             )
-            assert body["frames"] == frames, each
+            # The last bit of a score may move it past one calibration slice.
+            assert body["p_value"] == pytest.approx(p_value, abs=0.04), each
+            assert p_value <= min(p for _, p in frames) + 0.04, each
+            assert body["frames"] == len(frames), each
             n_scored += 1
     assert n_scored > len(run.answers) / 5
 

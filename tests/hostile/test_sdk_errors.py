@@ -88,6 +88,7 @@ def slice_of(**changes: Any) -> bytes:
 RAISED: dict[str, tuple[bytes, dict[str, Any], type[BentoMLException]]] = {
     "empty_file": (b"", {}, InvalidArgument),
     "threshold_invalid": (slice_of(), {"threshold": -1.0}, InvalidArgument),
+    "alarm_rate_invalid": (slice_of(), {"alarm_rate": 0.0001}, InvalidArgument),
     "body_too_large": (bytes(33_000_000), {}, BentoMLException),
     "limit_exceeded": (slice_of(NumberOfFrames=100_000), {}, BentoMLException),
     "not_dicom": (b"no image of " + MARKER.encode(), {}, BentoMLException),
