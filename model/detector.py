@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.autoencoder import Autoencoder
 from model.inspector import Inspector
+from model.scoring import FLAT, RESIDUAL_BOX
 from preprocessing.resizing import resize_matrix
 
 
@@ -18,14 +20,16 @@ class DetectorOutput(NamedTuple):
     Args:
         x_small: the autoencoder's input, [B, 1, s, s] in [0, 1].
         x_hat: its reconstruction, same shape and range.
+        residual: `model.scoring.normalised_residual` of both, [B, 1, s, s].
         tissues: probabilities of background, vertebra, canal, disc, [B, 4, S/2, S/2].
-        marks: probability that a pixel was changed, [B, 1, S/2, S/2].
+        marks: probability that a pixel was changed, averaged over 3 x 3, [B, 1, S/2, S/2].
         faults: logits of each kind of fault, [B, F].
         features: of the inspector's stages, then the autoencoder's code, [B, D].
     """
 
     x_small: Tensor
     x_hat: Tensor
+    residual: Tensor
     tissues: Tensor
     marks: Tensor
     faults: Tensor
@@ -50,12 +54,14 @@ class Detector(nn.Module):
         """[B, 1, S, S] in [0, 1] -> everything that the scores are made of."""
         x_small = self.reduce(x)
         code = self.autoencoder.encode(x_small)
+        x_hat = self.autoencoder.decode(code)
         seen = self.inspector(x)
         return DetectorOutput(
             x_small=x_small,
-            x_hat=self.autoencoder.decode(code),
+            x_hat=x_hat,
+            residual=_normalised_residual(x_small, x_hat),
             tissues=seen.anatomy.softmax(dim=1),
-            marks=seen.marks.sigmoid(),
+            marks=functional.avg_pool2d(seen.marks.sigmoid(), 3, stride=1, padding=1),
             faults=seen.faults,
             features=torch.cat([seen.features, code], dim=1),
         )
@@ -64,6 +70,17 @@ class Detector(nn.Module):
     def n_parameters(self) -> int:
         """Trainable numbers of both networks."""
         return self.autoencoder.n_parameters + self.inspector.n_parameters
+
+
+def _normalised_residual(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Do what `model.scoring.normalised_residual` does, inside the graph: three times as fast."""
+    squared = (x - x_hat).square()
+    down = functional.pad(x[:, :, 2:] - x[:, :, :-2], (0, 0, 1, 1))
+    right = functional.pad(x[:, :, :, 2:] - x[:, :, :, :-2], (1, 1, 0, 0))
+    edges = 0.25 * (down.square() + right.square())
+    both = torch.cat([squared, edges], dim=1)
+    both = functional.avg_pool2d(both, RESIDUAL_BOX, stride=1, padding=RESIDUAL_BOX // 2)
+    return both[:, :1] / (both[:, 1:] + FLAT)
 
 
 class Reduce(nn.Module):

@@ -23,9 +23,8 @@ CHANNELS = ("fault", "mark", "foreign", "spot", "body", "disc")
 MEASURES = ("canal_contrast", "vertebra_share")
 COLUMNS = (MSE, *CHANNELS, *MEASURES)
 
-_RESIDUAL_BOX = 9  # pixels of the autoencoder's picture: 18 mm on a 250 mm field
-_FLAT = 0.002  # squared gradient below which a place has no edges
-_MARK_BOX = 3
+RESIDUAL_BOX = 9  # pixels of the autoencoder's picture: 18 mm on a 250 mm field
+FLAT = 0.002  # squared gradient below which a place has no edges
 # Differences that count as certain in the map: a residual, and a body or disc unlike the others.
 _CLEAR_RESIDUAL, _CLEAR_DIFFERENCE = 0.5, 0.25
 
@@ -35,6 +34,7 @@ class Outputs(NamedTuple):
 
     x_small: FloatArray
     x_hat: FloatArray
+    residual: FloatArray
     tissues: FloatArray
     marks: FloatArray
     faults: FloatArray
@@ -108,7 +108,7 @@ def score(x: FloatArray, outputs: Outputs, reference: Reference) -> ScoreArray:
         [
             mse,
             _any_fault(outputs.faults),
-            _box_mean(outputs.marks[:, 0], _MARK_BOX).max(axis=(1, 2)),
+            outputs.marks.max(axis=(1, 2, 3)),
             mahalanobis(extended_features(outputs, mse), reference),
             *(shown.max(axis=(1, 2)) for shown in differences),
             canal_contrast(half, anatomy),
@@ -134,7 +134,7 @@ def anomaly_map(x: FloatArray, outputs: Outputs) -> FloatArray:
     """
     differences = compare_neighbours(halve(x), find_anatomy(outputs.tissues))
     different = np.maximum.reduce(list(differences)) / np.float32(_CLEAR_DIFFERENCE)
-    residual = normalised_residual(outputs.x_small, outputs.x_hat) / np.float32(_CLEAR_RESIDUAL)
+    residual = outputs.residual[:, 0] / np.float32(_CLEAR_RESIDUAL)
     side = different.shape[-1]
     nearest = np.arange(side) * residual.shape[-1] // side
     residual = residual[:, nearest][:, :, nearest]
@@ -179,7 +179,8 @@ def normalised_residual(x: FloatArray, x_hat: FloatArray) -> FloatArray:
     """Divide the local residual by the local edges: a blurred edge is no anomaly.
 
     With b the mean over 9 x 9 pixels (zero outside) and g the gradient by central differences,
-    b((x - x_hat)^2) / (b(g_y^2 + g_x^2) + 0.002).
+    b((x - x_hat)^2) / (b(g_y^2 + g_x^2) + 0.002). The networks' graph computes the same
+    (`model.detector`); this is the formula in plain numpy, which tests hold it against.
 
     Args:
         x: slices in [0, 1], [B, 1, H, W].
@@ -193,8 +194,8 @@ def normalised_residual(x: FloatArray, x_hat: FloatArray) -> FloatArray:
     edges[:, 1:-1] += np.square(x[:, 0, 2:] - x[:, 0, :-2])
     edges[:, :, 1:-1] += np.square(x[:, 0, :, 2:] - x[:, 0, :, :-2])
     edges *= np.float32(0.25)
-    edges_around = _box_mean(edges, _RESIDUAL_BOX) + np.float32(_FLAT)
-    ratio: FloatArray = _box_mean(squared, _RESIDUAL_BOX) / edges_around
+    edges_around = _box_mean(edges, RESIDUAL_BOX) + np.float32(FLAT)
+    ratio: FloatArray = _box_mean(squared, RESIDUAL_BOX) / edges_around
     return ratio
 
 
@@ -208,7 +209,7 @@ def extended_features(outputs: Outputs, mse: ScoreArray) -> FloatArray:
     Returns:
         [B, D + 2 + F]: features, ln MSE, ln of the largest normalised residual, logits.
     """
-    largest = normalised_residual(outputs.x_small, outputs.x_hat).max(axis=(1, 2))
+    largest = outputs.residual.max(axis=(1, 2, 3))
     residuals = np.log(np.stack([mse, largest], axis=1) + 1e-6)
     joined = [outputs.features, residuals.astype(np.float32), outputs.faults]
     return np.concatenate(joined, axis=1)
