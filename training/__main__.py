@@ -38,9 +38,13 @@ def main() -> None:
 @main.command()
 @click.argument("data", nargs=-1, type=EXISTING)
 @click.option("--name", default="spine_autoencoder", help="Name in the model store.")
-@click.option("--size", default=128, type=click.IntRange(16, 1024), help="Input side, pixels.")
+@click.option("--masks", type=EXISTING, help="Folder of PNG: 1 vertebra, 2 canal, 3 disc.")
+@click.option("--teacher", default="", help="Without masks: the model that labels; the released.")
+@click.option("--size", default=192, type=click.IntRange(64, 1024), help="Input side, pixels.")
 @click.option("--latent", default=64, type=click.IntRange(1), help="Length of the global code.")
-@click.option("--epochs", default=DEFAULTS.epochs, type=click.IntRange(1), help="A training.")
+@click.option("--steps", default=DEFAULTS.steps, type=click.IntRange(1), help="Autoencoder.")
+@click.option("--anatomy-steps", default=DEFAULTS.anatomy_steps, type=click.IntRange(1))
+@click.option("--inspector-steps", default=DEFAULTS.inspector_steps, type=click.IntRange(1))
 @click.option("--policy", default=DEFAULTS.policy, type=click.Choice(POLICIES), help="Of cleaning.")
 @click.option("--rounds", default=DEFAULTS.rounds, type=click.IntRange(0), help="Cleanings.")
 @click.option("--folds", default=DEFAULTS.folds, type=click.IntRange(2), help="Of a round.")
@@ -63,6 +67,12 @@ def main() -> None:
     help="Percentile: share of the slices removed in a round.",
 )
 @click.option("--overrides", type=EXISTING, help="CSV (path, frame, decision): keep or drop.")
+@click.option(
+    "--alarm-rate",
+    default=DEFAULTS.alarm_rate,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of usual slices that the model may call anomalies.",
+)
 @click.option("--batch-size", default=DEFAULTS.batch_size, type=click.IntRange(2))
 @click.option("--learning-rate", default=DEFAULTS.learning_rate, type=click.FloatRange(0))
 @click.option("--seed", default=DEFAULTS.seed, type=click.IntRange(0), help="Of everything random.")
@@ -77,7 +87,7 @@ def main() -> None:
 def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any) -> None:
     """Train on every MR slice under DATA, clean, retrain, save in the model store.
 
-    Example: python -m training fit data/spider/dicom --name spine_autoencoder
+    Example: python -m training fit data/spider/dicom --masks data/spider/masks
 
     Leaves a run folder: run.json, audit.html and audit.csv (what cleaning removed, and why),
     metrics.csv, loss.png, errors.png; the decoded images and what a --resume needs. An
@@ -237,24 +247,29 @@ def calibrate(
 
 def make_options(given: dict[str, Any]) -> Any:
     """Turn the command line into training.options.Options."""
-    from model.spec import AutoencoderConfig
+    from model.spec import AutoencoderConfig, InspectorConfig
     from training.files import read_exclusions
     from training.options import Options, choose_device
     from training.overrides import read_overrides
 
-    training = ("epochs", "batch_size", "learning_rate", "seed")
-    names = (*training, "policy", "rounds", "folds", "cut", "cap", "remove_percent")
+    training = ("steps", "anatomy_steps", "inspector_steps", "batch_size", "learning_rate", "seed")
+    cleaning = ("policy", "rounds", "folds", "cut", "cap", "remove_percent", "alarm_rate")
+    # Two thirds of the inputs' side are enough for the layout; it has five halvings.
+    size = max(32, given["size"] * 2 // 3 // 32 * 32)
     return Options(
         data=tuple(str(path.resolve()) for path in given["data"]),
         name=given["name"],
-        network=AutoencoderConfig(size=given["size"], latent=given["latent"]),
-        config=FitConfig(**{name: given[name] for name in names}),
+        network=AutoencoderConfig(size=size, latent=given["latent"]),
+        inspector=InspectorConfig(size=given["size"]),
+        config=FitConfig(**{name: given[name] for name in (*training, *cleaning)}),
         device=choose_device(given["device"]),
         threads=given["threads"],
         exclude=tuple(read_exclusions(given["exclude"])) if given["exclude"] else (),
         description=given["describe"],
         command=shlex.join(["python", "-m", "training", *sys.argv[1:]]),
         overrides=read_overrides(given["overrides"]) if given["overrides"] else (),
+        masks=str(given["masks"].resolve()) if given["masks"] else "",
+        teacher=given["teacher"],
     )
 
 

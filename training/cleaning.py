@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from model.spec import AutoencoderConfig
 from model.strata import Measured, stratum_of
 from training.config import FitConfig
 from training.data import Collection, Source
 from training.errors import TooFewImages
 from training.folds import (
     FoldJob,
-    IndexArray,
+    Networks,
     TrainAndScore,
     assign_folds,
     join_groups,
@@ -24,6 +23,7 @@ from training.folds import (
 from training.judgement import BoolArray, Members, ScoreArray
 from training.overrides import Override, force
 from training.rca import Round, crossfit, percentile
+from training.training_set import IndexArray
 from training.workers import run_jobs
 
 OnRound = Callable[[Round], None]
@@ -41,7 +41,9 @@ class Setup:
         train_and_score: one fold's training; importable by name from another process.
         columns: names of its scores' columns.
         n_channels: how many of them, from the first, say "worse" when they are higher.
-        network: shape of the autoencoder.
+        inputs: the .npy file of the model inputs of a collection.
+        labels: the .npy file of their tissues.
+        networks: shapes of the autoencoder and the inspector.
         config: everything about cleaning and training.
         folder: of the run.
         device: "cpu" or "cuda".
@@ -51,7 +53,9 @@ class Setup:
     train_and_score: TrainAndScore
     columns: tuple[str, ...]
     n_channels: int
-    network: AutoencoderConfig
+    inputs: Path
+    labels: Path
+    networks: Networks
     config: FitConfig
     folder: Path
     device: str = "cpu"
@@ -74,7 +78,6 @@ class Cleaned:
 
 
 def clean(
-    inputs: Path,
     chosen: IndexArray,
     members: Members,
     setup: Setup,
@@ -85,8 +88,7 @@ def clean(
     """Run the four steps, train, compute errors, remove, retrain, on some of the images.
 
     Args:
-        inputs: the .npy file of a collection.
-        chosen: which of its images, sorted; held-out patients stay out.
+        chosen: which of the collection's images, sorted; held-out patients stay out.
         members: what of them belongs together, from `gather`.
         setup: how to train and to judge.
         on_round: called with each round.
@@ -99,11 +101,11 @@ def clean(
     config = setup.config
 
     def score_folds(keep: BoolArray, number: int) -> ScoreArray:
-        jobs = fold_jobs(inputs, chosen, members.fold, keep, number, setup)
+        jobs = fold_jobs(chosen, members, keep, number, setup)
         return _score(jobs, chosen, setup, lambda done, total: on_fold(number, done, total))
 
     def score_all(keep: BoolArray, number: int) -> ScoreArray:
-        jobs = [plain_job(inputs, chosen, keep, number, setup)]
+        jobs = [plain_job(chosen, members, keep, number, setup)]
         return _score(jobs, chosen, setup, lambda done, total: on_fold(number, done, total))
 
     if config.policy == "percentile":
@@ -141,58 +143,55 @@ def gather(
 
 
 def fold_jobs(
-    inputs: Path,
-    chosen: IndexArray,
-    fold: IndexArray,
-    keep: BoolArray,
-    number: int,
-    setup: Setup,
+    chosen: IndexArray, members: Members, keep: BoolArray, number: int, setup: Setup
 ) -> list[FoldJob]:
     """Make the jobs of one round: each fold is scored by a network trained on the others.
 
     Raises:
         TooFewImages: next to nothing is left to train one of them on.
     """
-    n_folds = int(fold.max()) + 1
+    n_folds = int(members.fold.max()) + 1
     threads = max(1, setup.threads // _processes(n_folds, setup))
-    smallest = min(int((keep & (fold != k)).sum()) for k in range(n_folds))
-    if smallest < _SMALLEST_FOLD_TRAINING:
+    trains = [keep & (members.fold != k) for k in range(n_folds)]
+    if (smallest := min(int(train.sum()) for train in trains)) < _SMALLEST_FOLD_TRAINING:
         raise TooFewImages(
             f"round {number} would train a fold on {smallest} images; add images, or lower --folds"
         )
-    # As many as an epoch over the other folds has when nothing is removed.
-    n_others = len(chosen) * (n_folds - 1) // n_folds
     return [
         FoldJob(
-            inputs=inputs,
-            train=chosen[keep & (fold != k)],
-            scored=chosen[fold == k],
-            network=setup.network,
+            inputs=setup.inputs,
+            labels=setup.labels,
+            train=chosen[train],
+            series=members.series[train],
+            kinds=members.contrast[train],
+            scored=chosen[members.fold == k],
+            networks=setup.networks,
             config=setup.config,
             round=number,
             fold=k,
-            steps_per_epoch=max(1, n_others // setup.config.batch_size),
             folder=fold_folder(setup.folder, number, k),
             device=setup.device,
             threads=threads,
         )
-        for k in range(n_folds)
+        for k, train in enumerate(trains)
     ]
 
 
 def plain_job(
-    inputs: Path, chosen: IndexArray, keep: BoolArray, number: int, setup: Setup
+    chosen: IndexArray, members: Members, keep: BoolArray, number: int, setup: Setup
 ) -> FoldJob:
     """Make the one job of a round of the plain loop: it scores what it was trained on."""
     return FoldJob(
-        inputs=inputs,
+        inputs=setup.inputs,
+        labels=setup.labels,
         train=chosen[keep],
+        series=members.series[keep],
+        kinds=members.contrast[keep],
         scored=chosen,
-        network=setup.network,
+        networks=setup.networks,
         config=setup.config,
         round=number,
         fold=0,
-        steps_per_epoch=max(1, len(chosen) // setup.config.batch_size),
         folder=setup.folder / f"round{number}" / "all",
         device=setup.device,
         threads=setup.threads,

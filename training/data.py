@@ -150,15 +150,25 @@ def read_slices(inputs: Sequence[Path], wanted: Iterable[Source]) -> list[Slice]
         inputs: what `load_images` was given.
         wanted: which of its images.
     """
-    chosen = {(source.path, source.frame) for source in wanted}
+    return [image for _, image in iterate_slices(inputs, wanted)]
+
+
+def iterate_slices(
+    inputs: Sequence[Path], wanted: Iterable[Source]
+) -> Iterator[tuple[Source, Slice]]:
+    """Read some images again, one after the other, in the order of the collection.
+
+    Args:
+        inputs: what `load_images` was given.
+        wanted: which of its images.
+    """
+    chosen = {(source.path, source.frame): source for source in wanted}
     names = {path for path, _ in chosen}
-    return [
-        image
-        for file in walk(inputs)
-        if file.name in names
-        for image in _frames(file)
-        if (file.name, image.frame) in chosen
-    ]
+    for file in walk(inputs):
+        if file.name in names:
+            for image in _frames(file):
+                if (source := chosen.get((file.name, image.frame))) is not None:
+                    yield source, image
 
 
 def count_codes(skipped: Iterable[Skipped]) -> dict[str, int]:

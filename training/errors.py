@@ -6,6 +6,7 @@ TrainingError
 ├── TooFewImages      not enough images or patients to train, split or clean
 ├── TooDirty          cleaning would quarantine more than the cap allows
 ├── WrongOverrides    the file of a person's decisions cannot be honoured
+├── WrongMasks        a mask of the tissues cannot be used
 ├── OtherData         the data are not those that the model was trained from
 ├── NotResumable      the run folder does not belong to this data or these options
 ├── WorkerLost        a process that trained a fold was killed
@@ -37,6 +38,10 @@ class TooDirty(TrainingError):
 
 class WrongOverrides(TrainingError):
     """The file of a person's decisions cannot be honoured."""
+
+
+class WrongMasks(TrainingError):
+    """A mask of the tissues cannot be used."""
 
 
 class OtherData(TrainingError):

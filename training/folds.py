@@ -27,6 +27,9 @@ Networks = tuple[AutoencoderConfig, InspectorConfig]
 
 SCORES_FILE = "scores.npz"
 _JOB_FILE = "job.json"
+# What a finished job keeps; its checkpoints are as large as all else together.
+DETECTOR_FILE, REFERENCE_FILE = "detector.safetensors", "reference.npz"
+_KEPT = frozenset({SCORES_FILE, _JOB_FILE, DETECTOR_FILE, REFERENCE_FILE})
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,9 @@ def run_job(job: FoldJob, train_and_score: TrainAndScore) -> None:
     with aside.open("wb") as file:
         np.savez(file, scores=scores, key=np.array(job.key()))
     aside.replace(job.folder / SCORES_FILE)
+    for path in job.folder.iterdir():
+        if path.name not in _KEPT:
+            path.unlink()
 
 
 def read_scores(job: FoldJob) -> ScoreArray | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from model.spec import AutoencoderConfig
+from model.spec import AutoencoderConfig, InspectorConfig
 from training.config import FitConfig
 from training.errors import NotResumable
 from training.overrides import Override
 from training.report import RUN_FILE
+
+_PACKAGES = ("torch", "numpy", "pydicom", "bentoml", "onnxruntime", "onnx", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Options:
         data: files and folders.
         name: in the model store.
         network: shape of the autoencoder.
+        inspector: shape of the other network; its side is that of the inputs.
         config: how to train and to clean.
         device: "cpu" or "cuda".
         threads: of the CPU.
@@ -31,11 +36,15 @@ class Options:
         description: of the data, in words.
         command: that was typed.
         overrides: a person's decisions; those in the run's own overrides.csv go before them.
+        masks: folder of PNG files that label tissues; empty where there are none.
+        teacher: tag or file of a model that labels the tissues where there are no masks; the
+            released one by default.
     """
 
     data: tuple[str, ...]
     name: str
     network: AutoencoderConfig
+    inspector: InspectorConfig
     config: FitConfig
     device: str
     threads: int
@@ -43,21 +52,32 @@ class Options:
     description: str
     command: str
     overrides: tuple[Override, ...] = ()
+    masks: str = ""
+    teacher: str = ""
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Options:
         """Read what `asdict` and JSON made of an Options."""
         network = raw["network"] | {"channels": tuple(raw["network"]["channels"])}
+        inspector = raw["inspector"]
+        lists = {name: tuple(inspector[name]) for name in ("channels", "faults")}
         return cls(
             **raw
             | {
                 "data": tuple(raw["data"]),
                 "network": AutoencoderConfig(**network),
+                "inspector": InspectorConfig(**inspector | lists),
                 "config": FitConfig(**raw["config"]),
                 "exclude": tuple(raw["exclude"]),
                 "overrides": tuple((path, frame, what) for path, frame, what in raw["overrides"]),
             }
         )
+
+
+def versions() -> dict[str, str]:
+    """List what the numbers depend on."""
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), **found}
 
 
 def choose_device(wanted: str) -> str:

@@ -49,11 +49,14 @@ def track_fit(config: FitConfig) -> Iterator[Hooks]:
     with _bars() as bars:
         reading = bars.add_task("reading", total=None)
         cleaning = bars.add_task("cleaning", total=config.folds)
-        training = bars.add_task("training", total=config.epochs)
+        steps = {"autoencoder": config.steps}
+        steps["inspector"] = config.anatomy_steps + config.inspector_steps
+        training = bars.add_task("training", total=sum(steps.values()))
 
         def on_epoch(metrics: EpochMetrics) -> None:
-            said = f"training  MSE {metrics.train_mse:.5f} / {metrics.validation_mse:.5f}"
-            bars.update(training, advance=1, description=said)
+            before = 0 if metrics.network == "autoencoder" else steps["autoencoder"]
+            said = f"{metrics.network}, loss {metrics.loss:.4f}"
+            bars.update(training, completed=before + metrics.step, description=said)
 
         def on_fold(number: int, done: int, total: int) -> None:
             said = f"cleaning, round {number}"

@@ -1,39 +1,54 @@
-"""Decide a threshold, measure held-out patients, put the model into the store."""
+"""Calibrate, measure held-out patients, put the model into the store."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.autoencoder import Autoencoder
+from model.alarm_rates import rate_bound
+from model.calibration import Calibration, calibrate
+from model.export import Trained
+from model.scoring import CHANNELS, COLUMNS, ScoreArray
 from model.spec import Decision, Provenance
 from model.store import save_model
+from model.verdict import judge, kind_of
 from preprocessing import InputSpec, to_input
 from training.config import FitConfig
 from training.data import Source
-from training.fit import reconstruction_errors
-from training.options import Options
+from training.detector import TrainedDetector
+from training.options import Options, versions
 from training.phantom import phantom_slice
 
 FloatArray = NDArray[np.float32]
 
-_PACKAGES = ("torch", "numpy", "pydicom", "bentoml", "onnxruntime", "onnx", "safetensors")
+
+def calibrate_kept(scores: ScoreArray, sources: Sequence[Source], alarm_rate: float) -> Calibration:
+    """Calibrate with the kept images' scores by networks that never saw their patients.
+
+    Args:
+        scores: all columns, [N, K].
+        sources: of the same images.
+        alarm_rate: saved with the model.
+
+    Raises:
+        TooFewStudies: for the alarm rate.
+    """
+    return calibrate(
+        scores[:, [COLUMNS.index(channel) for channel in CHANNELS]],
+        [source.study for source in sources],
+        [kind_of(COLUMNS, row, source.facts) for row, source in zip(scores, sources, strict=True)],
+        channels=CHANNELS,
+        alarm_rate=alarm_rate,
+    )
 
 
-def versions() -> dict[str, str]:
-    """List what the numbers depend on."""
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), **found}
-
-
-def decide(errors: NDArray[np.float64], sources: Sequence[Source], config: FitConfig) -> Decision:
-    """Take the threshold from errors of images by networks that never saw their patients.
+def decide(errors: ScoreArray, sources: Sequence[Source], config: FitConfig) -> Decision:
+    """Take the MSE threshold from images by networks that never saw their patients.
 
     Args:
         errors: out-of-fold reconstruction MSE of the kept images, [N].
@@ -49,17 +64,41 @@ def decide(errors: NDArray[np.float64], sources: Sequence[Source], config: FitCo
 
 
 def measure(
-    network: Autoencoder, x: FloatArray, sources: Sequence[Source], decision: Decision
+    scores: ScoreArray, sources: Sequence[Source], calibration: Calibration, decision: Decision
 ) -> dict[str, float]:
-    """Score the held-out patients, on whom nothing was chosen."""
-    errors = reconstruction_errors(network, x)
+    """Say how the model judges the held-out patients, on whom nothing was chosen.
+
+    Args:
+        scores: theirs, all columns, [N, K].
+        sources: of the same images.
+        calibration: of the model.
+        decision: of the model.
+    """
+    errors = scores[:, 0]
+    p_values = np.array(
+        [
+            judge(calibration, COLUMNS, row, source.facts).p_value
+            for row, source in zip(scores, sources, strict=True)
+        ]
+    )
     return {
         "heldout_images": float(len(errors)),
         "heldout_patients": float(len({source.group for source in sources})),
         "heldout_mse_mean": float(errors.mean()),
         "heldout_mse_median": float(np.median(errors)),
         "heldout_mse_p95": float(np.percentile(errors, 95)),
-        "heldout_alarm_rate": float((errors > decision.threshold).mean()),
+        "heldout_above_threshold": float((errors > decision.threshold).mean()),
+        "heldout_alarm_rate": float((p_values <= calibration.alarm_rate).mean()),
+    }
+
+
+def describe(calibration: Calibration) -> dict[str, Any]:
+    """Say what a calibration rests on, with the 90 % upper bound of its realised rate."""
+    return {
+        "alarm_rate": calibration.alarm_rate,
+        "slices": len(calibration.scores),
+        "studies": calibration.n_studies,
+        "bound": rate_bound(calibration.alarm_rate, calibration.n_studies),
     }
 
 
@@ -71,10 +110,10 @@ def golden_inputs(spec: InputSpec) -> FloatArray:
 
 def save(
     options: Options,
-    network: Autoencoder,
+    trained: TrainedDetector,
+    judged: tuple[Calibration, Decision],
     kept: Sequence[Source],
     n_removed: int,
-    decision: Decision,
     metrics: dict[str, float],
 ) -> str:
     """Put the model into the store; returns its tag.
@@ -82,25 +121,26 @@ def save(
     Raises:
         ModelError: the store refused it.
     """
-    input_spec = InputSpec(size=options.network.size)
+    input_spec, config = InputSpec(size=options.inspector.size), options.config
     provenance = Provenance(
         data=options.description or ", ".join(Path(path).name for path in options.data),
         command=options.command,
-        seed=options.config.seed,
+        seed=config.seed,
         n_images=len(kept),
         n_patients=len({source.group for source in kept}),
         n_removed=n_removed,
-        epochs=options.config.epochs,
+        epochs=config.steps * config.batch_size // max(1, len(kept)),
         metrics=metrics,
         versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    tag = save_model(
-        network,
-        name=options.name,
+    model = Trained(
+        detector=trained.detector,
+        reference=trained.reference,
+        calibration=judged[0],
         input_spec=input_spec,
-        decision=decision,
+        decision=judged[1],
         provenance=provenance,
         golden=golden_inputs(input_spec),
     )
-    return str(tag)
+    return str(save_model(model, name=options.name))

@@ -26,9 +26,27 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def write_metrics(path: Path, history: Sequence[EpochMetrics]) -> None:
-    """Write one line an epoch."""
+    """Write one line a stretch of steps."""
     columns = [field.name for field in fields(EpochMetrics)]
     write_csv(path, columns, (asdict(metrics).values() for metrics in history))
+
+
+def read_metrics(path: Path) -> dict[tuple[str, int], EpochMetrics]:
+    """Read what `write_metrics` wrote before a run was cut off: (network, step) -> line."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = [
+            EpochMetrics(
+                row["network"],
+                int(row["step"]),
+                float(row["learning_rate"]),
+                float(row["loss"]),
+                float(row["seconds"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+    return {(line.network, line.step): line for line in lines}
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
@@ -42,23 +60,17 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object
 
 
 def plot_loss(path: Path, history: Sequence[EpochMetrics]) -> None:
-    """Draw training and validation MSE of each round over the epochs."""
+    """Draw the loss of both networks over the steps of the last training."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for number in sorted({metrics.round for metrics in history}):
-        rows = [metrics for metrics in history if metrics.round == number]
-        epochs, colour = [m.epoch for m in rows], f"C{number % 10}"
-        name = "before cleaning" if number == 0 else f"after round {number}"
-        axes.plot(
-            epochs, [m.train_mse for m in rows], "--", color=colour, label=f"training, {name}"
-        )
-        axes.plot(
-            epochs, [m.validation_mse for m in rows], color=colour, label=f"validation, {name}"
-        )
-    axes.set(xlabel="epoch", ylabel="reconstruction MSE", yscale="log")
-    axes.legend()
+    networks = sorted({metrics.network for metrics in history})
+    for axes, name in zip(
+        figure.subplots(1, len(networks), squeeze=False)[0], networks, strict=True
+    ):
+        lines = [metrics for metrics in history if metrics.network == name]
+        axes.plot([line.step for line in lines], [line.loss for line in lines], marker=".")
+        axes.set(title=name, xlabel="step", ylabel="loss", yscale="log")
     _save(figure, path)
 
 

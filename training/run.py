@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from training import plain_detector, release, report
-from training.audit import AUDIT_TABLE, audit_rows, count_changes, write_audit
+from model.scoring import CHANNELS, COLUMNS, residual_map
+from training import detector, release, report
+from training.audit import AUDIT_TABLE, AuditRow, audit_rows, count_changes, write_audit
 from training.audit_page import AUDIT_PAGE, write_page
-from training.cleaning import Cleaned, Setup, clean
+from training.cleaning import Cleaned, Setup, clean, fold_folder
+from training.detector import TrainedDetector
 from training.errors import TooDirty
-from training.fit import EpochMetrics, Fitted, fit
-from training.folds import IndexArray
+from training.fit import EpochMetrics
 from training.options import Options
 from training.rca import Round
 from training.start import Started, start
+from training.training_set import TrainingSet
 
-CHECKPOINTS = "checkpoints"
+FINAL = "final"
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Hooks:
     Args:
         on_file: told (steps done, steps in all) of reading.
         on_fold: told (round, folds done, folds in all) of cleaning.
-        on_epoch: told of each epoch of the last training.
+        on_epoch: told of every stretch of steps of the last training.
     """
 
     on_file: Callable[[int, int], None] = lambda done, total: None
@@ -62,21 +66,19 @@ def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[
     clock.append(time.perf_counter())
     cleaned = _clean(options, folder, run, hooks)
     clock.append(time.perf_counter())
-    fitted = _train(options, folder, run, run.chosen[cleaned.keep], hooks)
+    trained = _train(options, folder, run, cleaned, hooks)
     clock.append(time.perf_counter())
-    result = _release(options, folder, run, cleaned, fitted)
-    seconds = {
-        "load": clock[1] - clock[0],
-        "clean": clock[2] - clock[1],
-        # Of all epochs, also those before a --resume.
-        "train": sum(epoch.seconds for epoch in fitted.history),
-        "save": time.perf_counter() - clock[3],
-    }
+    result = _release(options, folder, run, cleaned, trained)
+    clock.append(time.perf_counter())
+    names = ("load", "clean", "train", "save")
     state = run.state | {
         "status": "finished",
         **result,
         "rounds": count_changes(cleaned.rounds),
-        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "seconds": {
+            name: round(after - before, 1)
+            for name, before, after in zip(names, clock, clock[1:], strict=False)
+        },
     }
     report.write_json(folder / report.RUN_FILE, state)
     return state
@@ -85,10 +87,12 @@ def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[
 def _clean(options: Options, folder: Path, run: Started, hooks: Hooks) -> Cleaned:
     """Clean, and leave the audit also where the cleaning stops with a question."""
     setup = Setup(
-        train_and_score=plain_detector.train_and_score,
-        columns=plain_detector.COLUMNS,
-        n_channels=len(plain_detector.COLUMNS),
-        network=options.network,
+        train_and_score=detector.train_and_score,
+        columns=COLUMNS,
+        n_channels=1 + len(CHANNELS),
+        inputs=run.images.path,
+        labels=run.labels,
+        networks=(options.network, options.inspector),
         config=options.config,
         folder=folder,
         device=options.device,
@@ -97,12 +101,7 @@ def _clean(options: Options, folder: Path, run: Started, hooks: Hooks) -> Cleane
     rounds: list[Round] = []
     try:
         cleaned = clean(
-            run.images.path,
-            run.chosen,
-            run.members,
-            setup,
-            on_round=rounds.append,
-            on_fold=hooks.on_fold,
+            run.split.train, run.members, setup, on_round=rounds.append, on_fold=hooks.on_fold
         )
     except TooDirty:
         _audit(folder, run, rounds, setup)
@@ -113,59 +112,83 @@ def _clean(options: Options, folder: Path, run: Started, hooks: Hooks) -> Cleane
 
 def _audit(folder: Path, run: Started, rounds: Sequence[Round], setup: Setup) -> None:
     """Write audit.csv and audit.html."""
-    rows = audit_rows(run.sources(run.chosen), rounds, run.members, setup.columns)
+    # The plain loop's last networks that did not see an image are those of the calibration.
+    last = len(rounds) + (setup.config.policy == "percentile")
+    rows = audit_rows(run.sources(run.split.train), rounds, run.members, COLUMNS)
     write_audit(folder / AUDIT_TABLE, rows)
-    places = [int(run.chosen[row.index]) for row in rows]
-    pictures = (run.images.x[place, 0] for place in places)
-    maps = (None for _ in places)
-    write_page(folder / AUDIT_PAGE, rows, rounds, setup.columns, zip(pictures, maps, strict=True))
+    pictures = _pictures(rows, run, last, setup)
+    write_page(folder / AUDIT_PAGE, rows, rounds, COLUMNS, pictures)
 
 
-def _train(options: Options, folder: Path, run: Started, kept: IndexArray, hooks: Hooks) -> Fitted:
-    """Train the network that is saved, on what cleaning kept."""
-    history: list[EpochMetrics] = []
+def _pictures(
+    rows: Sequence[AuditRow], run: Started, last: int, setup: Setup
+) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
+    """Read each image and rebuild it by the network that judged it: picture, residual map."""
+
+    @cache
+    def of_fold(fold: int) -> TrainedDetector:
+        return detector.load_detector(fold_folder(setup.folder, last, fold), setup.networks)
+
+    for row in rows:
+        x = np.asarray(run.images.x[run.split.train[row.index]][None], np.float32)
+        outputs = of_fold(row.fold).outputs(x)
+        yield x[0, 0], residual_map(outputs.x_small, outputs.x_hat)[0, 0]
+
+
+def _train(
+    options: Options, folder: Path, run: Started, cleaned: Cleaned, hooks: Hooks
+) -> TrainedDetector:
+    """Train the networks that are saved, on what cleaning kept."""
+    history = report.read_metrics(folder / report.METRICS_FILE)
 
     def on_epoch(metrics: EpochMetrics) -> None:
-        history.append(metrics)
-        report.write_metrics(folder / report.METRICS_FILE, history)
+        history[metrics.network, metrics.step] = metrics
+        report.write_metrics(folder / report.METRICS_FILE, list(history.values()))
         hooks.on_epoch(metrics)
 
-    return fit(
-        run.images.x[np.intersect1d(kept, run.split.train)].astype(np.float32),
-        run.images.x[run.split.validation].astype(np.float32),
-        options.network,
+    keep = cleaned.keep
+    x, labels = run.images.x, np.load(run.labels, mmap_mode="r", allow_pickle=False)
+    data = TrainingSet(
+        x, labels, run.split.train[keep], run.members.series[keep], run.members.contrast[keep]
+    )
+    trained = detector.train_detector(
+        data,
+        (options.network, options.inspector),
         options.config,
+        seed=(options.config.seed, 0, 0),
+        folder=folder / FINAL,
         device=options.device,
-        checkpoint=folder / CHECKPOINTS / "final.safetensors",
         on_epoch=on_epoch,
     )
+    report.plot_loss(folder / report.LOSS_PLOT, list(history.values()))
+    return trained
 
 
 def _release(
-    options: Options, folder: Path, run: Started, cleaned: Cleaned, fitted: Fitted
+    options: Options, folder: Path, run: Started, cleaned: Cleaned, trained: TrainedDetector
 ) -> dict[str, Any]:
-    """Decide, measure, save and draw; returns what run.json says of it."""
-    kept, n_removed = run.sources(run.chosen[cleaned.keep]), int((~cleaned.keep).sum())
-    decision = release.decide(cleaned.scores[cleaned.keep, 0], kept, options.config)
+    """Calibrate, measure, save and draw; returns what run.json says of it."""
+    keep, train, holdout = cleaned.keep, run.split.train, run.split.holdout
+    kept, scores = run.sources(train[keep]), cleaned.scores[keep]
+    calibration = release.calibrate_kept(scores, kept, options.config.alarm_rate)
+    decision = release.decide(scores[:, 0], kept, options.config)
     metrics = release.measure(
-        fitted.network,
-        run.images.x[run.split.holdout].astype(np.float32),
-        run.sources(run.split.holdout),
-        decision,
+        trained.score(run.images.x, holdout), run.sources(holdout), calibration, decision
     )
-    tag = release.save(options, fitted.network, kept, n_removed, decision, metrics)
-    report.plot_loss(folder / report.LOSS_PLOT, fitted.history)
+    n_removed = int((~keep).sum())
+    tag = release.save(options, trained, (calibration, decision), kept, n_removed, metrics)
     before = cleaned.rounds[0].scores if cleaned.rounds else cleaned.scores
     report.plot_errors(
         folder / report.ERRORS_PLOT,
         before[:, 0],
         cleaned.scores[:, 0],
-        cleaned.keep,
+        keep,
         decision.threshold,
     )
     return {
         "model": tag,
         "decision": asdict(decision),
+        "calibration": release.describe(calibration),
         "metrics": metrics,
         "n_removed": n_removed,
     }

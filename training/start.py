@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from model.alarm_rates import TooFewStudies, check_rate
 from preprocessing import InputSpec
-from training import release, report
+from training import report
 from training.cleaning import gather
 from training.data import Collection, Source, count_codes, load_images
 from training.errors import NotResumable, TooFewImages
-from training.folds import IndexArray
 from training.judgement import Members
-from training.options import Options, read_run
+from training.labels import label_by_masks
+from training.options import Options, read_run, versions
 from training.overrides import OVERRIDES_FILE, Override, read_overrides
 from training.split import Split, split_groups
+from training.teacher import RELEASED, label_by_model, load_teacher
+from training.training_set import IndexArray
 
 CACHE = "cache"
 
@@ -32,15 +33,15 @@ class Started:
 
     Args:
         images: everything that was read.
+        labels: the .npy file of their tissues.
         split: its patients; the held-out ones take no part in anything before the last measure.
-        chosen: the images to clean and to train on, sorted.
-        members: what of them belongs together, and what a person decided.
+        members: what belongs together of those to train on, and what a person decided.
         state: the content of run.json so far.
     """
 
     images: Collection
+    labels: Path
     split: Split
-    chosen: IndexArray
     members: Members
     state: dict[str, Any]
 
@@ -66,19 +67,46 @@ def start(
             about images that are not there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    salt = _salt(folder)
+    salt, data = _salt(folder), [Path(path) for path in options.data]
     images = load_images(
-        [Path(path) for path in options.data],
-        InputSpec(size=options.network.size),
+        data,
+        InputSpec(size=options.inspector.size),
         exclude=options.exclude,
         cache=folder / CACHE,
         salt=salt,
         progress=on_file,
     )
     split = _split(images, options)
-    chosen = np.sort(np.concatenate([split.train, split.validation]))
-    members = gather(images, chosen, _overrides(options, folder), options.config)
-    return Started(images, split, chosen, members, _begin(options, folder, images, split, salt))
+    members = gather(images, split.train, _overrides(options, folder), options.config)
+    _check_alarm_rate(options, [images.sources[index] for index in split.train])
+    state = _begin(options, folder, images, split, salt)
+    labels = _label(options, data, images, folder / CACHE)
+    return Started(images, labels, split, members, state)
+
+
+def _label(options: Options, data: Sequence[Path], images: Collection, folder: Path) -> Path:
+    """Say where vertebrae, canal and discs are: by people's masks, else by an earlier model.
+
+    Raises:
+        WrongMasks: a mask does not fit, or no slice has one.
+        ModelError: there is no such model, or it is damaged.
+    """
+    if options.masks:
+        return label_by_masks(images, data, Path(options.masks), folder)
+    return label_by_model(images, load_teacher(options.teacher or str(RELEASED)), folder)
+
+
+def _check_alarm_rate(options: Options, sources: Sequence[Source]) -> None:
+    """Refuse a rate that the calibration will not allow, before any hour is spent.
+
+    Raises:
+        TooFewImages: fewer studies than the rate takes; says how many it takes.
+    """
+    n_studies = len({source.study for source in sources})
+    try:
+        check_rate(options.config.alarm_rate, n_studies)
+    except TooFewStudies as error:
+        raise TooFewImages(f"{error}; add studies, or choose a higher --alarm-rate") from error
 
 
 def _salt(folder: Path) -> str:
@@ -93,7 +121,6 @@ def _split(images: Collection, options: Options) -> Split:
         return split_groups(
             [source.group for source in images.sources],
             seed=options.config.seed,
-            validation_fraction=options.config.validation_fraction,
             holdout_fraction=options.config.holdout_fraction,
         )
     except TooFewImages as error:
@@ -151,7 +178,7 @@ def _begin(
         "skipped_codes": count_codes(images.skipped),
         "skipped": [asdict(skipped) for skipped in images.skipped],
         "duplicates": list(images.duplicates),
-        "versions": release.versions(),
+        "versions": versions(),
         "cpu_count": os.cpu_count(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -23,7 +23,7 @@ def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
     table = Table(show_header=False, box=None)
     table.add_row("model", state["model"])
     table.add_row("run", str(folder))
-    for part in ("train", "validation", "holdout"):
+    for part in ("train", "holdout"):
         of = split[part]
         table.add_row(part, f"{of['images']} slices of {of['patients']} patients")
     table.add_row("removed", f"{state['n_removed']} slices, shown in audit.html")
@@ -35,11 +35,18 @@ def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
         )
     if counts["duplicates"] or counts["excluded"]:
         table.add_row("left out", f"{counts['duplicates']} copies, {counts['excluded']} excluded")
-    table.add_row("threshold", f"{state['decision']['threshold']:.5f}")
+    rate = state["calibration"]
+    table.add_row(
+        "alarm rate",
+        f"{rate['alarm_rate']:.1%} by {rate['slices']} slices of {rate['studies']} studies;"
+        f" realised at most {rate['bound']:.1%} in 9 of 10 trainings",
+    )
+    table.add_row("threshold", f"{state['decision']['threshold']:.5f} of the MSE")
     table.add_row(
         "held out",
-        f"median MSE {metrics['heldout_mse_median']:.5f},"
-        f" {metrics['heldout_alarm_rate']:.1%} above the threshold",
+        f"{metrics['heldout_alarm_rate']:.1%} alarms, median MSE"
+        f" {metrics['heldout_mse_median']:.5f},"
+        f" {metrics['heldout_above_threshold']:.1%} above the threshold",
     )
     table.add_row("seconds", ", ".join(f"{k} {v:g}" for k, v in state["seconds"].items()))
     console = Console()

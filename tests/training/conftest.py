@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from preprocessing import InputSpec
-from tests.training.small import NETWORK
+from tests.training.small import INSPECTOR
 from training.data import Collection, load_images
 from training.phantom import write_phantoms
 
@@ -24,13 +24,19 @@ def _one_thread() -> None:
 def phantom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """30 normal phantoms of 30 patients, 96 pixels on a side."""
     out = tmp_path_factory.mktemp("phantoms")
-    list(write_phantoms(out, 30, seed=3, size=96))
+    list(write_phantoms(out, 30, seed=3, size=96, masks=out.with_name("masks")))
     return out
 
 
 @pytest.fixture(scope="session")
+def phantom_masks(phantom_folder: Path) -> Path:
+    """Where vertebrae, canal and discs of these phantoms are."""
+    return phantom_folder.with_name("masks")
+
+
+@pytest.fixture(scope="session")
 def phantoms(phantom_folder: Path) -> Collection:
-    return load_images([phantom_folder], InputSpec(size=NETWORK.size))
+    return load_images([phantom_folder], InputSpec(size=INSPECTOR.size))
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,9 @@ from tests.dicom_files import make_dicom
 from training.__main__ import main
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--size", "64", "--latent", "8", "--epochs", "2", "--batch-size", "8", "--folds", "3"]
-NAMED = ["--name", "cleaning_test", "--threads", "1", "--json"]
+TINY = ["--size", "64", "--latent", "8", "--batch-size", "8", "--folds", "3"]
+TINY += ["--steps", "4", "--anatomy-steps", "2", "--inspector-steps", "2"]
+TINY += ["--name", "cleaning_test", "--json"]
 
 
 def call(*arguments: object) -> Result:
@@ -34,23 +35,31 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def audited(phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(phantom_masks: Path) -> list[str]:
+    """Options of a run of seconds in this process."""
+    return [*TINY, "--masks", str(phantom_masks), "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def audited(
+    phantom_folder: Path, small: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The folder of a run that removed some images."""
     out = tmp_path_factory.mktemp("runs") / "audited"
-    result = call("fit", phantom_folder, *SMALL, *NAMED, "--cut", 1.2, "--rounds", 1, "--out", out)
+    result = call("fit", phantom_folder, *small, "--cut", 1.2, "--rounds", 1, "--out", out)
     assert result.exit_code == 0, result.output
     return out
 
 
 def test_the_next_run_does_as_a_person_decided(
-    audited: Path, phantom_folder: Path, tmp_path: Path
+    small: list[str], audited: Path, phantom_folder: Path, tmp_path: Path
 ) -> None:
     removed = [row["path"] for row in table(audited / "audit.csv")]
     kept = next(f.name for f in sorted(phantom_folder.glob("*.dcm")) if f.name not in removed)
     decisions = tmp_path / "decisions.csv"
     decisions.write_text(f"path,frame,decision\n{removed[0]},1,keep\n{kept},,drop\n")
     options = ["--cut", 1.2, "--rounds", 1, "--overrides", decisions]
-    result = call("fit", phantom_folder, *SMALL, *NAMED, *options, "--out", tmp_path / "run")
+    result = call("fit", phantom_folder, *small, *options, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     states = {row["path"]: row["state"] for row in table(tmp_path / "run" / "audit.csv")}
     assert states[removed[0]] == "kept by a person"
@@ -70,11 +79,11 @@ def test_decisions_in_the_folder_of_a_run_count_when_it_goes_on(
 
 
 def test_decisions_about_unknown_images_stop_the_run_before_any_training(
-    phantom_folder: Path, tmp_path: Path
+    small: list[str], phantom_folder: Path, tmp_path: Path
 ) -> None:
     decisions = tmp_path / "decisions.csv"
     decisions.write_text("path,decision\nnobody.dcm,keep\n")
-    options = [*SMALL, *NAMED, "--overrides", decisions, "--out", tmp_path / "run"]
+    options = [*small, "--overrides", decisions, "--out", tmp_path / "run"]
     result = call("fit", phantom_folder, *options)
     assert result.exit_code == 1
     assert "not among these: nobody.dcm" in result.stderr
@@ -83,10 +92,10 @@ def test_decisions_about_unknown_images_stop_the_run_before_any_training(
 
 
 def test_a_folder_of_outliers_ends_with_a_question_and_its_audit(
-    phantom_folder: Path, tmp_path: Path
+    small: list[str], phantom_folder: Path, tmp_path: Path
 ) -> None:
     options = ["--cut", 0.1, "--out", tmp_path / "run"]
-    result = call("fit", phantom_folder, *SMALL, *NAMED, *options)
+    result = call("fit", phantom_folder, *small, *options)
     assert result.exit_code == 1
     assert "more than --cap 0.3 allows: are these the images you meant?" in result.stderr
     shown = table(tmp_path / "run" / "audit.csv")
@@ -99,50 +108,57 @@ def test_a_folder_of_outliers_ends_with_a_question_and_its_audit(
     assert resumed.exit_code == 0, resumed.output
 
 
-def test_the_plain_loop_is_still_there(phantom_folder: Path, tmp_path: Path) -> None:
+def test_the_plain_loop_is_still_there(
+    small: list[str], phantom_folder: Path, tmp_path: Path
+) -> None:
     options = ["--policy", "percentile", "--rounds", 2, "--remove-percent", 10]
-    result = call("fit", phantom_folder, *SMALL, *NAMED, *options, "--out", tmp_path / "run")
+    result = call("fit", phantom_folder, *small, *options, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     state = json.loads(result.stdout)
     assert [done["in_quarantine"] for done in state["rounds"]] == [2, 4]
     assert {row["z"] for row in table(tmp_path / "run" / "audit.csv")} == {""}
 
 
-def test_fewer_patients_than_folds_are_refused(phantom_folder: Path, tmp_path: Path) -> None:
-    result = call("fit", phantom_folder, *NAMED, "--folds", 29, "--out", tmp_path / "run")
+def test_fewer_patients_than_folds_are_refused(
+    small: list[str], phantom_folder: Path, tmp_path: Path
+) -> None:
+    result = call("fit", phantom_folder, *small, "--folds", 29, "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert "lower --folds" in result.stderr
 
 
 @pytest.mark.parametrize("n_patients", [1, 2])
-def test_one_or_two_patients_are_refused(tmp_path: Path, n_patients: int) -> None:
+def test_one_or_two_patients_are_refused(small: list[str], tmp_path: Path, n_patients: int) -> None:
     rng = np.random.default_rng(0)
     for number in range(20):
         pixels = rng.integers(0, 900, (40, 40), dtype=np.uint16)
         content = make_dicom(pixels, PatientID=f"P{number % n_patients}")
         (tmp_path / f"{number}.dcm").write_bytes(content)
-    result = call("fit", tmp_path, *SMALL, *NAMED, "--out", tmp_path / "run")
+    result = call("fit", tmp_path, *small, "--out", tmp_path / "run")
     assert result.exit_code == 1
-    assert f"20 images of {n_patients} patients" in result.stderr
+    # Of two, one is held out.
+    assert "0 images of 1 patients" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_identical_images_count_once(phantom_folder: Path, tmp_path: Path) -> None:
+def test_identical_images_count_once(
+    small: list[str], phantom_folder: Path, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     data.mkdir()
     for number in range(20):
         shutil.copy(phantom_folder / "phantom_00000.dcm", data / f"{number}.dcm")
-    result = call("fit", data, *SMALL, *NAMED, "--out", tmp_path / "run")
+    result = call("fit", data, *small, "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert "19 more are copies of these, pixel for pixel" in result.stderr
 
 
 def test_a_folder_that_changed_is_decoded_anew_by_a_new_run(
-    phantom_folder: Path, tmp_path: Path
+    small: list[str], phantom_folder: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(phantom_folder, data)
-    options = [data, *SMALL, *NAMED, "--rounds", 0]
+    options = [data, *small, "--rounds", 0]
     first = call("fit", *options, "--out", tmp_path / "one")
     (data / "phantom_00003.dcm").write_bytes((data / "phantom_00004.dcm").read_bytes())
     second = call("fit", *options, "--out", tmp_path / "two")
@@ -154,26 +170,31 @@ def test_a_folder_that_changed_is_decoded_anew_by_a_new_run(
 
 
 # Two processes, and a cut so low that something is removed from among normal phantoms.
-KILLED = [*SMALL, "--cut", "1.5", "--cap", "0.9", "--rounds", "2", "--name", "cleaning_test"]
-KILLED += ["--threads", "2", "--json"]
+@pytest.fixture(scope="module")
+def killed(phantom_masks: Path) -> list[str]:
+    """Options of the runs that are killed."""
+    options = ["--cut", "1.5", "--cap", "0.9", "--rounds", "2", "--threads", "2"]
+    return [*TINY, *options, "--masks", str(phantom_masks)]
 
 
 @pytest.fixture(scope="module")
-def whole(phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(
+    phantom_folder: Path, killed: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The folder of a run that nothing happened to."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    result = call("fit", phantom_folder, *KILLED, "--out", out)
+    result = call("fit", phantom_folder, *killed, "--out", out)
     assert result.exit_code == 0, result.output
     return out
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("after", ["cache", "round1/fold1/scores.npz", "checkpoints"])
+@pytest.mark.parametrize("after", ["cache", "round1/fold1/scores.npz", "final"])
 def test_a_run_killed_at_any_point_is_resumed_with_the_same_result(
-    whole: Path, phantom_folder: Path, tmp_path: Path, after: str
+    whole: Path, phantom_folder: Path, killed: list[str], tmp_path: Path, after: str
 ) -> None:
     cut = tmp_path / "cut"
-    command = [sys.executable, "-m", "training", "fit", str(phantom_folder), *KILLED]
+    command = [sys.executable, "-m", "training", "fit", str(phantom_folder), *killed]
     run = subprocess.Popen([*command, "--out", str(cut)], cwd=ROOT)  # noqa: S603 - our own code
     while not (cut / after).exists() and run.poll() is None:
         time.sleep(0.02)
@@ -182,7 +203,7 @@ def test_a_run_killed_at_any_point_is_resumed_with_the_same_result(
     # Killed before run.json was there, it begins anew in the same folder.
     begun = (cut / "run.json").exists()
     resumed = call("fit", "--resume", cut, "--json") if begun else None
-    resumed = resumed or call("fit", phantom_folder, *KILLED, "--out", cut)
+    resumed = resumed or call("fit", phantom_folder, *killed, "--out", cut)
     assert resumed.exit_code == 0, resumed.output
     for name in sorted(path.relative_to(whole) for path in whole.glob("round*/fold*/scores.npz")):
         with np.load(whole / name) as expected, np.load(cut / name) as found:

@@ -125,8 +125,8 @@ def test_slices_are_found_again_by_their_source(phantom_folder: Path, phantoms: 
 def test_the_sets_never_share_a_patient() -> None:
     groups = [f"patient:{number % 50}" for number in range(400)]
     for seed in range(20):
-        split = split_groups(groups, seed=seed, validation_fraction=0.15, holdout_fraction=0.15)
-        parts = [split.train, split.validation, split.holdout]
+        split = split_groups(groups, seed=seed, holdout_fraction=0.2)
+        parts = [split.train, split.holdout]
         assert sorted(np.concatenate(parts).tolist()) == list(range(400))
         patients = [{groups[index] for index in part} for part in parts]
         assert all(patients)
@@ -137,23 +137,17 @@ def test_a_patient_keeps_its_set_when_others_come() -> None:
     few = [f"patient:{number}" for number in range(60)]
     many = [f"patient:{number}" for number in range(200)]
     chosen = [
-        {
-            names[i]
-            for i in split_groups(
-                names, seed=1, validation_fraction=0.15, holdout_fraction=0.15
-            ).holdout
-        }
+        {names[i] for i in split_groups(names, seed=1, holdout_fraction=0.2).holdout}
         for names in (few, many)
     ]
     assert chosen[0] == chosen[1] & set(few)
 
 
-def test_three_patients_are_the_fewest_to_split() -> None:
-    kinds = {"seed": 0, "validation_fraction": 0.15, "holdout_fraction": 0.15}
-    with pytest.raises(TooFewImages, match="2 patients"):
-        split_groups(["a"] * 9 + ["b"] * 9, **kinds)  # type: ignore[arg-type]
-    split = split_groups(["a"] * 9 + ["b"] * 9 + ["c"] * 9, **kinds)  # type: ignore[arg-type]
-    assert [len(part) for part in (split.train, split.validation, split.holdout)] == [9, 9, 9]
+def test_two_patients_are_the_fewest_to_split() -> None:
+    with pytest.raises(TooFewImages, match="1 patients"):
+        split_groups(["a"] * 18, seed=0, holdout_fraction=0.2)
+    split = split_groups(["a"] * 9 + ["b"] * 9, seed=0, holdout_fraction=0.2)
+    assert [len(part) for part in (split.train, split.holdout)] == [9, 9]
 
 
 def test_a_file_without_patient_id_goes_with_its_study(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.spec import AutoencoderConfig
-from tests.training.small import QUICK
+from tests.training.small import INSPECTOR, NETWORK, QUICK
 from tests.training.tiny_trainings import count_and_score, diverge, exit_at_once
 from training.errors import Diverged, TooFewImages, WorkerLost
 from training.folds import FoldJob, assign_folds, join_groups, read_scores, run_job
@@ -36,13 +35,15 @@ def jobs(folder: Path, n: int = 3) -> list[FoldJob]:
     return [
         FoldJob(
             inputs=inputs,
+            labels=folder / "labels.npy",
             train=np.flatnonzero(fold != k),
+            series=np.flatnonzero(fold != k),
+            kinds=np.zeros((fold != k).sum(), np.int64),
             scored=np.flatnonzero(fold == k),
-            network=AutoencoderConfig(size=64),
+            networks=(NETWORK, INSPECTOR),
             config=QUICK,
             round=1,
             fold=k,
-            steps_per_epoch=1,
             folder=folder / f"fold{k}",
         )
         for k in range(n)
