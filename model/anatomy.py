@@ -104,7 +104,7 @@ def canal_contrast(half: FloatArray, anatomy: Anatomy) -> ScoreArray:
     """ln(mean canal / mean body), 0 where one of them has less than a handful of pixels, [B]."""
     n_canal, n_body = (mask.sum(axis=(1, 2)) for mask in (anatomy.canal, anatomy.body))
     canal, body = (
-        (half * mask).sum(axis=(1, 2)) / np.maximum(n, 1) + 1e-3
+        (half * mask).sum(axis=(1, 2), dtype=np.float64) / np.maximum(n, 1) + 1e-3
         for mask, n in ((anatomy.canal, n_canal), (anatomy.body, n_body))
     )
     return np.where((n_canal >= 5) & (n_body >= 5), np.log(canal / body), 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,16 @@ from numpy.typing import NDArray
 
 from model.calibration import Calibration
 from model.errors import DamagedModel, ModelError, WrongAnswer
-from model.scoring import COLUMNS, FloatArray, Outputs, Reference, ScoreArray, anomaly_map, score
+from model.scoring import (
+    CHANNELS,
+    COLUMNS,
+    FloatArray,
+    Outputs,
+    Reference,
+    ScoreArray,
+    anomaly_map,
+    score,
+)
 from model.spec import (
     CALIBRATION_FILE,
     GOLDEN_FILE,
@@ -31,6 +41,13 @@ MSE_TOLERANCE = 1e-5
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 2e-3, 2e-3
 
 Compute = Callable[[FloatArray], Outputs]
+
+# What one flipped bit makes of an .npz file; RuntimeError: it claims to be encrypted, or packed in
+# another way.
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,8 @@ def load_model(directory: Path, runtime: str | None = None) -> LoadedModel:
         ModelError: a file is damaged, the runtime is unknown, or the golden output differs.
     """
     spec = load_spec(directory)
+    if spec.columns != COLUMNS:
+        raise DamagedModel(f"{spec.name} has other scores than this program; train it again")
     runtime = runtime or os.environ.get("SPINE_RUNTIME") or "onnx"
     if runtime == "onnx":
         compute = _load_onnx(directory / ONNX_FILE)
@@ -115,10 +134,25 @@ def load_model(directory: Path, runtime: str | None = None) -> LoadedModel:
         raise DamagedModel(
             f"an array of {spec.name} is missing or damaged; import the model again"
         ) from error
-    if spec.columns != COLUMNS:
-        raise DamagedModel(f"{spec.name} has other scores than this program; train it again")
+    if not _fits(model):
+        raise DamagedModel(f"the arrays of {spec.name} do not fit to it; import the model again")
     model.check_golden()
     return model
+
+
+def _fits(model: LoadedModel) -> bool:
+    """Whether golden slices, reference and calibration are of this model's sizes."""
+    spec, x = model.spec, model.golden_x
+    side, faults = spec.input.size, len(spec.inspector.faults)
+    n_features = 2 * sum(spec.inspector.channels) + spec.network.latent + 2 + faults
+    return (
+        x.shape[1:] == (1, side, side)
+        and len(x) > 0
+        and x.dtype == np.float32
+        and model.golden_scores.shape == (len(x), len(COLUMNS))
+        and model.reference.scale.shape == (n_features,)
+        and model.calibration.channels == CHANNELS
+    )
 
 
 def load_calibration(directory: Path) -> Calibration:
@@ -143,7 +177,7 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
         # Opened here: numpy leaves what is no archive open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise DamagedModel(f"{path.name} cannot be read; import the model again") from error
 
 

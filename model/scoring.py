@@ -246,8 +246,9 @@ def fit_reference(features: FloatArray, kinds: NDArray[np.int64], shrinkage: flo
     large = names[counts >= 8]
     kinds = np.where(np.isin(kinds, large), kinds, -1)
     names = np.unique(kinds)
-    centres = np.stack([features[kinds == name].mean(axis=0) for name in names])
-    residuals = (features - centres[np.searchsorted(names, kinds)]).astype(np.float64)
+    # In float64: down a long column, float32 loses what the features differ by.
+    centres = np.stack([features[kinds == n].mean(axis=0, dtype=np.float64) for n in names])
+    residuals = features - centres[np.searchsorted(names, kinds)]
     scale = residuals.std(axis=0) + 1e-4
     z = residuals / scale
     correlation = (1 - shrinkage) * (z.T @ z) / len(z) + shrinkage * np.eye(z.shape[1])

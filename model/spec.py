@@ -172,7 +172,8 @@ class ModelSpec:
             version = raw.get("format_version")
             if version != FORMAT_VERSION:
                 raise OtherFormat(
-                    f"{SPEC_FILE} has format {version!r}, this program reads {FORMAT_VERSION}"
+                    f"{SPEC_FILE} has format {version!r}, this program reads {FORMAT_VERSION};"
+                    " train the model again, or import the released one"
                 )
             network, inspector = raw["network"], raw["inspector"]
             lists = {name: tuple(inspector[name]) for name in ("channels", "faults")}

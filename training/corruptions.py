@@ -48,12 +48,10 @@ def corrupt_globally(x: FloatArray, kind: str, rng: Generator) -> FloatArray:
         kind: one of GLOBAL_KINDS.
         rng: draws its strength and form.
     """
-    rows, columns = (np.flatnonzero(x.any(axis=axis)) for axis in (1, 0))
-    out = np.zeros_like(x)
-    if not len(rows):
-        return out
-    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    box, out = _content(x), np.zeros_like(x)
     content = x[box].astype(np.float64)
+    if not content.size:
+        return out
     is_aside = kind != "turned" and rng.random() < 0.5
     faulty = GLOBAL_KINDS[kind](content.T if is_aside else content, rng)
     corrupted = _window(faulty.T if is_aside else faulty)
@@ -79,9 +77,38 @@ def corrupt_locally(
     """
     kinds = list(LOCAL_KINDS)
     kind = kinds[rng.choice(len(kinds), p=_LOCAL_SHARES)]
-    changed_x = np.clip(LOCAL_KINDS[kind](x, anatomy, donor, rng), 0, 1).astype(np.float32)
+    changed_x = change_place(x, anatomy, donor, kind, rng)
     difference = gaussian_filter(np.abs(changed_x - x), 1.0)
     return Corrupted(changed_x, np.clip(difference / _VISIBLE, 0, 1).astype(np.float32), "local")
+
+
+def change_place(
+    x: FloatArray, anatomy: ByteArray, donor: FloatArray, kind: str, rng: Generator
+) -> FloatArray:
+    """Apply one local change; the padding stays empty, as no patient reaches into it.
+
+    Args:
+        x: a slice in [0, 1], [S, S].
+        anatomy: 1 vertebra, 2 canal, 3 disc, 0 elsewhere, [S, S].
+        donor: another slice, from which texture may be taken.
+        kind: one of LOCAL_KINDS.
+        rng: draws place, size and strength.
+
+    Returns:
+        [S, S] in [0, 1]; as it was where the kind needs a tissue that the slice does not show.
+    """
+    box, out = _content(x), x.copy()
+    changed = LOCAL_KINDS[kind](x, anatomy, donor, rng)
+    out[box] = np.clip(changed[box], 0, 1)
+    return out
+
+
+def _content(x: FloatArray) -> tuple[slice, slice]:
+    """Find the rows and columns inside the padding; none of a slice that is all zero."""
+    rows, columns = (np.flatnonzero(x.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 # Faults of the whole picture: float64 [H, W] -> the same, not scaled; along the rows ------------
@@ -127,7 +154,7 @@ def _spikes(x: Picture, rng: Generator) -> Picture:
 
 def _wrap(x: Picture, rng: Generator) -> Picture:
     """Fold the field of view: what lies beyond one edge appears at the other."""
-    width = int(x.shape[0] * rng.uniform(0.08, 0.4))
+    width = max(1, int(x.shape[0] * rng.uniform(0.08, 0.4)))
     gain = rng.uniform(0.4, 1.0)
     folded = x.copy()
     ends = rng.choice(3)
@@ -170,8 +197,8 @@ def _lines(x: Picture, rng: Generator) -> Picture:
     """Drop or overdrive lines of k-space, or add interference along one line (zipper)."""
     size = x.shape[0]
     if rng.random() < 0.4:
-        out, width = x.copy(), int(rng.integers(1, 4))
-        first = int(rng.integers(0, size - width))
+        out, width = x.copy(), min(size, int(rng.integers(1, 4)))
+        first = int(rng.integers(0, max(1, size - width)))
         stripe = np.abs(rng.normal(0, 1, (width, x.shape[1])))
         out[first : first + width] += rng.uniform(0.15, 0.6) * stripe
         return out
@@ -195,7 +222,7 @@ def _turned(x: Picture, rng: Generator) -> Picture:
 def _blanked(x: Picture, rng: Generator) -> Picture:
     """Lose or fill a part of the picture: a box or a band."""
     shape = x.shape
-    height, width = (max(2, int(side * rng.uniform(0.1, 0.6))) for side in shape)
+    height, width = (min(side, max(2, int(side * rng.uniform(0.1, 0.6)))) for side in shape)
     if rng.random() < 0.2:
         width = shape[1]
     top, left = rng.integers(0, shape[0] - height + 1), rng.integers(0, shape[1] - width + 1)

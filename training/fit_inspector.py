@@ -17,8 +17,8 @@ from model.inspector import Inspection, Inspector
 from model.spec import InspectorConfig
 from training.checkpoints import load_checkpoint, save_checkpoint
 from training.config import FitConfig
-from training.corruptions import GLOBAL_KINDS, LOCAL_KINDS, corrupt_globally, corrupt_locally
-from training.errors import Diverged
+from training.corruptions import GLOBAL_KINDS, change_place, corrupt_globally, corrupt_locally
+from training.errors import Diverged, NotResumable, TooFewImages
 from training.fit import EpochMetrics, seed_torch
 from training.training_set import NO_LABEL, TrainingSet
 
@@ -61,9 +61,15 @@ def fit_inspector(
         on_epoch: told of every 100 steps.
 
     Raises:
+        TooFewImages: none of the slices to train on has labels.
         Diverged: the loss is no longer finite.
         NotResumable: a checkpoint is damaged or of another training.
     """
+    if not len(data.labelled):
+        raise TooFewImages(
+            f"none of {len(data.train)} slices to train on has a mask; give masks of more patients,"
+            " or none, and a model labels the tissues"
+        )
     seed_torch(*seed)
     network = Inspector(inspector_config).to(device)
     # In place; faster convolutions on a CPU.
@@ -75,17 +81,19 @@ def fit_inspector(
     done = 0
     if checkpoint is not None and checkpoint.exists():
         done = int(load_checkpoint(checkpoint, network, optimizer)[0]["step"])
-    labels, total = data.labels, config.anatomy_steps + config.inspector_steps
+    labels: ByteArray | None = None
+    total = config.anatomy_steps + config.inspector_steps
     losses, started = list[float](), time.perf_counter()
     for step in range(done, total):
-        if step >= config.anatomy_steps and labels is data.labels:
-            labels = _label_the_rest(network, data, device, folder)
+        if step >= config.anatomy_steps and labels is None:
+            is_later = step > config.anatomy_steps
+            labels = _label_the_rest(network, data, device, folder, is_later=is_later)
         rng = np.random.default_rng([*seed, step])
         seed_torch(*seed, step)
         network.train()
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(step, config)
-        if step < config.anatomy_steps:
+        if labels is None:
             loss = _anatomy_step(network, data, config.batch_size, rng, device)
         else:
             loss = _full_step(network, data, labels, config.batch_size, rng, device)
@@ -166,14 +174,13 @@ class _Planted:
 
 
 def _plant(usual: FloatArray, anatomy: ByteArray, rng: np.random.Generator) -> _Planted:
-    """Plant a hole, local changes, or a fault of the whole picture into five of eight slices."""
+    """Plant a hole, local changes, or a fault of the whole picture into six of eight slices."""
     kinds = tuple(GLOBAL_KINDS)
     planted = _Planted(usual, len(kinds) + 1)
     for i in range(len(usual)):
         role, donor = i % 8, usual[(i + 1) % len(usual)]
         if role == 0:
-            hole = LOCAL_KINDS["hole"](usual[i], anatomy[i], donor, rng)
-            planted.x[i] = np.clip(hole, 0, 1)
+            planted.x[i] = change_place(usual[i], anatomy[i], donor, "hole", rng)
             planted.faults[i, -1] = 1
             planted.changed[i] = np.clip(np.abs(planted.x[i] - usual[i]) / 0.12, 0, 1)
         elif role == 1:
@@ -224,16 +231,21 @@ def _mark_loss(seen: Inspection, changed: FloatArray, is_marked: FloatArray) -> 
 
 
 def _label_the_rest(
-    network: Inspector, data: TrainingSet, device: str, folder: Path | None
+    network: Inspector, data: TrainingSet, device: str, folder: Path | None, *, is_later: bool
 ) -> ByteArray:
-    """Let the network label the training slices that have no labels; kept for a resumed run."""
+    """Let the network label the training slices that have no labels; kept for a resumed run.
+
+    Raises:
+        NotResumable: what was kept is damaged; or it is gone, and `is_later`: the network has
+            learned other things since, and would give other labels.
+    """
     unlabelled = np.setdiff1d(data.train, data.labelled)
     if not len(unlabelled):
         return data.labels
     size = data.labels.shape[1]
     path = folder / "labels.npy" if folder else None
-    if path is not None and path.exists():
-        own = np.load(path, mmap_mode="r", allow_pickle=False)
+    if path is not None and (is_later or path.exists()):
+        own = _read_labels(path, (len(unlabelled), size, size))
     else:
         network.eval()
         own = np.zeros((len(unlabelled), size, size), np.uint8)
@@ -251,6 +263,19 @@ def _label_the_rest(
                 np.save(file, own)
             aside.replace(path)
     return _Joined(data, unlabelled, own)  # type: ignore[return-value]  # read by index only
+
+
+def _read_labels(path: Path, shape: tuple[int, ...]) -> ByteArray:
+    """Map the kept labels into memory."""
+    try:
+        own: ByteArray = np.load(path, mmap_mode="r", allow_pickle=False)
+        if own.shape != shape or own.dtype != np.uint8:
+            raise ValueError(f"labels of {own.shape}, not {shape}")
+    except (OSError, ValueError, EOFError) as error:
+        raise NotResumable(
+            f"{path.name} is missing or damaged; delete its folder and run again"
+        ) from error
+    return own
 
 
 class _Joined:
