@@ -13,12 +13,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing import InputSpec, Slice, to_input
+
+if TYPE_CHECKING:
+    from training.config import FitConfig
+    from training.judgement import Members
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -66,20 +71,27 @@ class Result:
 
 @dataclass(frozen=True)
 class Options:
-    """How to train: the input's side in pixels, epochs of a fold, threads of the CPU."""
+    """How to train.
+
+    Args:
+        size: side of the inputs, pixels.
+        effort: share of the steps that `fit` takes by default.
+        threads: of the CPU.
+    """
 
     size: int
-    epochs: int
+    effort: float
     threads: int
 
 
 @dataclass(frozen=True)
 class Example:
-    """A slice, its (patient, study, series), and the fault in it; empty for a good one."""
+    """A slice, its (patient, study, series), the fault in it, and its mask; good ones have none."""
 
     image: Slice
     keys: Keys
     fault: str
+    mask: NDArray[np.uint8] | None = None
 
 
 def turned(image: Slice, rng: np.random.Generator) -> Slice:
@@ -140,28 +152,33 @@ FAULTS: tuple[Fault, ...] = (
 )
 
 
-def read_examples(data: Path) -> list[Example]:
-    """Read every slice under a folder."""
-    from training.data import load_images, read_slices
+def read_examples(data: Path, masks: Path) -> list[Example]:
+    """Read every slice under a folder, with its mask where there is one."""
+    from training.data import iterate_slices, load_images
+    from training.labels import read_mask
 
     sources = load_images([data], InputSpec(size=16)).sources
-    of = {(source.path, source.frame): source for source in sources}
-    names = [(source.path, source.frame) for source in sources]
-    images = read_slices([data], sources)
-    assert len(images) == len(names)  # noqa: S101 - both walk the same files in the same order
     return [
-        Example(image, (of[name].group, of[name].study, of[name].series), "")
-        for name, image in zip(names, images, strict=True)
+        Example(
+            image,
+            (source.group, source.study, source.series),
+            "",
+            read_mask(mask) if (mask := masks / f"{Path(source.path).stem}.png").exists() else None,
+        )
+        for source, image in iterate_slices([data], sources)
     ]
 
 
 def draw_examples(count: int) -> list[Example]:
     """Draw normal phantoms; eight at a time stand for a patient's series."""
-    from training.phantom import phantom_slice
+    from training.phantom import write_phantoms
 
+    with tempfile.TemporaryDirectory(prefix="cleaning-") as folder:
+        data, masks = Path(folder) / "data", Path(folder) / "masks"
+        list(write_phantoms(data, count, _SEED, masks=masks))
+        drawn = read_examples(data, masks)
     return [
-        Example(phantom_slice(_SEED, index), _keys(index // _PER_SERIES), "")
-        for index in range(count)
+        replace(example, keys=_keys(index // _PER_SERIES)) for index, example in enumerate(drawn)
     ]
 
 
@@ -212,42 +229,70 @@ def measure(
     examples: Sequence[Example], data: str, layout: str, policy: str, options: Options
 ) -> Result:
     """Clean one contaminated set, in a folder of its own."""
-    from model.spec import AutoencoderConfig
-    from model.strata import Measured, stratum_of
-    from training import plain_detector as detector
+    from model.scoring import CHANNELS, COLUMNS
+    from model.spec import AutoencoderConfig, InspectorConfig
     from training.cleaning import Setup, clean
     from training.config import FitConfig
-    from training.folds import assign_folds, join_groups
-    from training.judgement import Members
+    from training.detector import train_and_score
 
-    started = time.perf_counter()
-    config = FitConfig(policy=policy, epochs=options.epochs, remove_percent=10.0)
-    spec, kinds = InputSpec(size=options.size), list[str]()
-    for example in examples:
-        key = stratum_of(example.image.facts, Measured(canal_contrast=0.0, vertebra_share=0.0))
-        kinds.append(f"{key.contrast} {key.acquisition}")
-    keys = [example.keys for example in examples]
-    members = Members(
-        fold=assign_folds(keys, config.folds, config.seed),
-        series=join_groups([(series,) for _, _, series in keys]),
-        contrast=join_groups([(kind,) for kind in kinds]),
-        forced=np.zeros(len(keys), np.int8),
-    )
+    started, usual = time.perf_counter(), FitConfig()
+    names = ("steps", "anatomy_steps", "inspector_steps")
+    fewer = {name: max(1, round(options.effort * getattr(usual, name))) for name in names}
+    config = replace(usual, policy=policy, remove_percent=10.0, cap=0.9, **fewer)
+    if policy == "percentile":
+        config = replace(config, rounds=3)
     with tempfile.TemporaryDirectory(prefix="cleaning-") as folder:
-        inputs = Path(folder) / "inputs.npy"
-        np.save(inputs, np.stack([to_input(e.image, spec) for e in examples]).astype(np.float16))
+        inputs, labels = write_inputs(examples, options.size, Path(folder))
         setup = Setup(
-            train_and_score=detector.train_and_score,
-            columns=detector.COLUMNS,
-            n_channels=len(detector.COLUMNS),
-            network=AutoencoderConfig(size=options.size, latent=32),
+            train_and_score=train_and_score,
+            columns=COLUMNS,
+            n_channels=1 + len(CHANNELS),
+            inputs=inputs,
+            labels=labels,
+            networks=(
+                AutoencoderConfig(size=max(32, options.size * 2 // 3 // 32 * 32), latent=32),
+                InspectorConfig(size=options.size),
+            ),
             config=config,
             folder=Path(folder),
             threads=options.threads,
         )
-        cleaned = clean(inputs, np.arange(len(keys)), members, setup)
+        cleaned = clean(np.arange(len(examples)), members_of(examples, config), setup)
     seconds = time.perf_counter() - started
     return count(examples, cleaned.keep, (data, layout, policy), len(cleaned.rounds), seconds)
+
+
+def members_of(examples: Sequence[Example], config: FitConfig) -> Members:
+    """Say what belongs together, as a run does."""
+    from model.strata import Measured, stratum_of
+    from training.folds import assign_folds, join_groups
+    from training.judgement import Members
+
+    kinds = [
+        stratum_of(example.image.facts, Measured(canal_contrast=0.0, vertebra_share=0.0))
+        for example in examples
+    ]
+    return Members(
+        fold=assign_folds([example.keys for example in examples], config.folds, config.seed),
+        series=join_groups([(example.keys[2],) for example in examples]),
+        contrast=join_groups([(f"{kind.contrast} {kind.acquisition}",) for kind in kinds]),
+        forced=np.zeros(len(examples), np.int8),
+    )
+
+
+def write_inputs(examples: Sequence[Example], size: int, folder: Path) -> tuple[Path, Path]:
+    """Write the model inputs and the labels; faulty copies have none."""
+    from training.labels import fit_mask
+    from training.training_set import NO_LABEL
+
+    x = np.stack([to_input(example.image, InputSpec(size=size)) for example in examples])
+    labels = np.full((len(examples), size, size), NO_LABEL, np.uint8)
+    for row, example in enumerate(examples):
+        if example.mask is not None:
+            labels[row] = fit_mask(example.mask, example.image.spacing_mm, size)
+    np.save(folder / "inputs.npy", x.astype(np.float16))
+    np.save(folder / "labels.npy", labels)
+    return folder / "inputs.npy", folder / "labels.npy"
 
 
 def count(
@@ -311,6 +356,7 @@ def show(results: Sequence[Result]) -> None:
 
 @click.command(context_settings={"show_default": True})
 @click.argument("data", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--masks", type=click.Path(exists=True, path_type=Path), help="Of their tissues.")
 @click.option("--phantoms", default=0, help="Also clean so many phantoms.")
 @click.option("--share", "shares", multiple=True, default=(0.1, 0.2), help="Of bad slices.")
 @click.option(
@@ -328,25 +374,28 @@ def show(results: Sequence[Result]) -> None:
     type=click.Choice(["percentile", "crossfit"]),
 )
 @click.option("--size", default=192, help="Input side, pixels.")
-@click.option("--epochs", default=20, help="Of a training.")
+@click.option("--effort", default=0.25, help="Share of the steps that fit takes by default.")
 @click.option("--threads", default=os.cpu_count() or 1, help="Of the CPU.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON file to write.")
 def main(
     data: Path | None,
+    masks: Path | None,
     phantoms: int,
     shares: tuple[float, ...],
     layouts: tuple[str, ...],
     policies: tuple[str, ...],
     size: int,
-    epochs: int,
+    effort: float,
     threads: int,
     out: Path | None,
 ) -> None:
     """Clean the slices under DATA with gross faults planted into copies of them.
 
-    Example: python -m benchmarks.cleaning data/spider/dicom --phantoms 200 --out cleaning.json
+    Example: python -m benchmarks.cleaning data/spider/dicom --masks data/spider/masks
     """
-    sets = [("slices", read_examples(data))] if data else []
+    if data and not masks:
+        raise click.UsageError("name the folder of the masks of DATA with --masks")
+    sets = [("slices", read_examples(data, masks))] if data and masks else []
     if phantoms:
         sets.append(("phantoms", draw_examples(phantoms)))
     if not sets:
@@ -357,7 +406,7 @@ def main(
             for layout in layouts:
                 examples = contaminate(good, share, layout)
                 for policy in policies:
-                    options = Options(size, epochs, threads)
+                    options = Options(size, effort, threads)
                     results.append(measure(examples, name, layout, policy, options))
                     show(results[-1:])
     show(results)

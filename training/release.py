@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.alarm_rates import rate_bound
+from model.alarm_rates import TooFewStudies, rate_bound
 from model.calibration import Calibration, calibrate
 from model.export import Trained
 from model.scoring import CHANNELS, COLUMNS, ScoreArray
@@ -21,6 +21,7 @@ from preprocessing import InputSpec, to_input
 from training.config import FitConfig
 from training.data import Source
 from training.detector import TrainedDetector
+from training.errors import TooFewImages
 from training.options import Options, versions
 from training.phantom import phantom_slice
 
@@ -36,15 +37,23 @@ def calibrate_kept(scores: ScoreArray, sources: Sequence[Source], alarm_rate: fl
         alarm_rate: saved with the model.
 
     Raises:
-        TooFewStudies: for the alarm rate.
+        TooFewImages: fewer studies than the alarm rate takes; says how many it takes.
     """
-    return calibrate(
-        scores[:, [COLUMNS.index(channel) for channel in CHANNELS]],
-        [source.study for source in sources],
-        [kind_of(COLUMNS, row, source.facts) for row, source in zip(scores, sources, strict=True)],
-        channels=CHANNELS,
-        alarm_rate=alarm_rate,
-    )
+    kinds = [
+        kind_of(COLUMNS, row, source.facts) for row, source in zip(scores, sources, strict=True)
+    ]
+    try:
+        return calibrate(
+            scores[:, [COLUMNS.index(channel) for channel in CHANNELS]],
+            [source.study for source in sources],
+            kinds,
+            channels=CHANNELS,
+            alarm_rate=alarm_rate,
+        )
+    except TooFewStudies as error:
+        raise TooFewImages(
+            f"{error}, after cleaning; add studies, or choose a higher --alarm-rate"
+        ) from error
 
 
 def decide(errors: ScoreArray, sources: Sequence[Source], config: FitConfig) -> Decision:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.calibration import Calibration
 from model.scoring import CHANNELS, COLUMNS, residual_map
 from training import detector, release, report
 from training.audit import AUDIT_TABLE, AuditRow, audit_rows, count_changes, write_audit
@@ -65,10 +66,16 @@ def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[
     run = start(options, folder, hooks.on_file)
     clock.append(time.perf_counter())
     cleaned = _clean(options, folder, run, hooks)
+    kept = run.sources(run.split.train[cleaned.keep])
+    # Before the last training: too few studies may be left for the alarm rate.
+    calibration = release.calibrate_kept(
+        cleaned.scores[cleaned.keep], kept, options.config.alarm_rate
+    )
     clock.append(time.perf_counter())
     trained = _train(options, folder, run, cleaned, hooks)
     clock.append(time.perf_counter())
-    result = _release(options, folder, run, cleaned, trained)
+    result = _release(options, run, cleaned, calibration, trained)
+    _draw(folder, cleaned, result["decision"]["threshold"])
     clock.append(time.perf_counter())
     names = ("load", "clean", "train", "save")
     state = run.state | {
@@ -165,26 +172,20 @@ def _train(
 
 
 def _release(
-    options: Options, folder: Path, run: Started, cleaned: Cleaned, trained: TrainedDetector
+    options: Options,
+    run: Started,
+    cleaned: Cleaned,
+    calibration: Calibration,
+    trained: TrainedDetector,
 ) -> dict[str, Any]:
-    """Calibrate, measure, save and draw; returns what run.json says of it."""
-    keep, train, holdout = cleaned.keep, run.split.train, run.split.holdout
-    kept, scores = run.sources(train[keep]), cleaned.scores[keep]
-    calibration = release.calibrate_kept(scores, kept, options.config.alarm_rate)
-    decision = release.decide(scores[:, 0], kept, options.config)
+    """Decide, measure and save; returns what run.json says of it."""
+    keep, holdout = cleaned.keep, run.split.holdout
+    kept, n_removed = run.sources(run.split.train[keep]), int((~keep).sum())
+    decision = release.decide(cleaned.scores[keep, 0], kept, options.config)
     metrics = release.measure(
         trained.score(run.images.x, holdout), run.sources(holdout), calibration, decision
     )
-    n_removed = int((~keep).sum())
     tag = release.save(options, trained, (calibration, decision), kept, n_removed, metrics)
-    before = cleaned.rounds[0].scores if cleaned.rounds else cleaned.scores
-    report.plot_errors(
-        folder / report.ERRORS_PLOT,
-        before[:, 0],
-        cleaned.scores[:, 0],
-        keep,
-        decision.threshold,
-    )
     return {
         "model": tag,
         "decision": asdict(decision),
@@ -192,3 +193,9 @@ def _release(
         "metrics": metrics,
         "n_removed": n_removed,
     }
+
+
+def _draw(folder: Path, cleaned: Cleaned, threshold: float) -> None:
+    before = cleaned.rounds[0].scores if cleaned.rounds else cleaned.scores
+    path = folder / report.ERRORS_PLOT
+    report.plot_errors(path, before[:, 0], cleaned.scores[:, 0], cleaned.keep, threshold)

@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 TINY = ["--size", "64", "--latent", "8", "--batch-size", "8", "--folds", "3"]
 TINY += ["--steps", "4", "--anatomy-steps", "2", "--inspector-steps", "2"]
 TINY += ["--name", "cleaning_test", "--json"]
+# A cut so low that some of the normal phantoms are removed.
+REMOVING = ["--cut", "2", "--cap", "0.9", "--rounds", "1"]
 
 
 def call(*arguments: object) -> Result:
@@ -46,7 +48,7 @@ def audited(
 ) -> Path:
     """The folder of a run that removed some images."""
     out = tmp_path_factory.mktemp("runs") / "audited"
-    result = call("fit", phantom_folder, *small, "--cut", 1.2, "--rounds", 1, "--out", out)
+    result = call("fit", phantom_folder, *small, *REMOVING, "--out", out)
     assert result.exit_code == 0, result.output
     return out
 
@@ -58,7 +60,7 @@ def test_the_next_run_does_as_a_person_decided(
     kept = next(f.name for f in sorted(phantom_folder.glob("*.dcm")) if f.name not in removed)
     decisions = tmp_path / "decisions.csv"
     decisions.write_text(f"path,frame,decision\n{removed[0]},1,keep\n{kept},,drop\n")
-    options = ["--cut", 1.2, "--rounds", 1, "--overrides", decisions]
+    options = [*REMOVING, "--overrides", decisions]
     result = call("fit", phantom_folder, *small, *options, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     states = {row["path"]: row["state"] for row in table(tmp_path / "run" / "audit.csv")}
