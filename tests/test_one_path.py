@@ -8,20 +8,22 @@ import numpy as np
 
 from model.runtime import load_model
 from model.store import find_directory
+from model.verdict import judge
 from preprocessing import read_image, to_input
 from tests.serving.server import bentoml_serve
 from training.data import load_images
 from training.phantom import make_phantom, phantom_bytes
 
 
-def test_the_same_file_has_the_same_mse_on_every_path(model_store: Path, tmp_path: Path) -> None:
+def test_the_same_file_has_the_same_scores_on_every_path(model_store: Path, tmp_path: Path) -> None:
     file = tmp_path / "slices" / "slice.dcm"
     file.parent.mkdir()
     file.write_bytes(phantom_bytes(make_phantom(5, 0), 5, 0))
 
     model = load_model(find_directory())
-    x = to_input(read_image(file.read_bytes()), model.spec.input)
-    by_library = model.score(x[None])[0]
+    image = read_image(file.read_bytes())
+    by_library = model.score(to_input(image, model.spec.input)[None])[0]
+    verdict = judge(model.calibration, model.spec.columns, by_library, image.facts)
     kept = load_images([file.parent], model.spec.input).x.astype(np.float32)
     by_training = load_model(find_directory(), "torch").score(kept)[0]
 
@@ -36,13 +38,14 @@ def test_the_same_file_has_the_same_mse_on_every_path(model_store: Path, tmp_pat
             headers={"Content-Type": "application/dicom"},
         ).json()
         with bentoml.SyncHTTPClient(url) as client:
-            by_client = client.predict(file=file)["reconstruction_mse"]
+            by_client = client.predict(file=file)
         client._temp_dir.cleanup()  # BentoML leaves it to the garbage collector, which warns
 
-    paths = [raw["reconstruction_mse"], by_client]
-    np.testing.assert_allclose(paths, by_library, rtol=1e-6)
+    for answer in (raw, by_client):
+        np.testing.assert_allclose(answer["reconstruction_mse"], by_library[0], rtol=1e-6)
+        assert (answer["p_value"], answer["channel"]) == (verdict.p_value, verdict.channel)
     # Training keeps its inputs in half precision: eleven bits.
-    np.testing.assert_allclose(by_training, by_library, rtol=1e-3)
+    np.testing.assert_allclose(by_training[0], by_library[0], rtol=1e-3)
 
 
 def test_training_reads_a_slice_exactly_as_serving_does(model_store: Path, tmp_path: Path) -> None:
