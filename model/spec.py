@@ -83,7 +83,7 @@ class InspectorConfig:
 
 @dataclass(frozen=True)
 class Decision:
-    """The threshold that decides when a request names none, with where it came from.
+    """A threshold on the MSE to start from; the alarm rate decides when a request names none.
 
     Args:
         threshold: reconstruction MSE above which a slice is called an anomaly.
