@@ -17,7 +17,11 @@ from click.testing import CliRunner, Result
 from model.runtime import load_model
 from model.store import find_directory
 from tests.dicom_files import make_dicom
+from tests.training.small import INSPECTOR, NETWORK, QUICK
 from training.__main__ import main
+from training.errors import NotResumable
+from training.options import Options
+from training.start import start
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--size", "64", "--latent", "8", "--batch-size", "8", "--folds", "3"]
@@ -69,6 +73,7 @@ def test_the_next_run_does_as_a_person_decided(
     assert states.get(kept, "dropped by a person") == "dropped by a person"
 
 
+@pytest.mark.heavy
 def test_decisions_in_the_folder_of_a_run_count_when_it_goes_on(
     audited: Path, tmp_path: Path
 ) -> None:
@@ -103,7 +108,15 @@ def test_a_folder_of_outliers_ends_with_a_question_and_its_audit(
     shown = table(tmp_path / "run" / "audit.csv")
     assert len(shown) > 8
     assert (tmp_path / "run" / "audit.html").read_text().count("<li ") == len(shown)
-    # The question is answered in the run's own folder, and the run goes on.
+
+
+@pytest.mark.heavy
+def test_the_question_is_answered_in_the_folder_of_the_run_which_then_goes_on(
+    small: list[str], phantom_folder: Path, tmp_path: Path
+) -> None:
+    asked = call("fit", phantom_folder, *small, "--cut", 0.1, "--out", tmp_path / "run")
+    assert asked.exit_code == 1
+    shown = table(tmp_path / "run" / "audit.csv")
     answers = [f"{row['path']},keep" for row in shown]
     (tmp_path / "run" / "overrides.csv").write_text("path,decision\n" + "\n".join(answers))
     resumed = call("fit", "--resume", tmp_path / "run", "--json")
@@ -156,19 +169,30 @@ def test_identical_images_count_once(
 
 
 def test_a_folder_that_changed_is_decoded_anew_by_a_new_run(
-    small: list[str], phantom_folder: Path, tmp_path: Path
+    phantom_folder: Path, phantom_masks: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(phantom_folder, data)
-    options = [data, *small, "--rounds", 0]
-    first = call("fit", *options, "--out", tmp_path / "one")
+    options = Options(
+        data=(str(data),),
+        name="cleaning_test",
+        network=NETWORK,
+        inspector=INSPECTOR,
+        config=QUICK,
+        device="cpu",
+        threads=1,
+        exclude=(),
+        description="",
+        command="",
+        masks=str(phantom_masks),
+    )
+    first = start(options, tmp_path / "one").images
     (data / "phantom_00003.dcm").write_bytes((data / "phantom_00004.dcm").read_bytes())
-    second = call("fit", *options, "--out", tmp_path / "two")
-    counts = [json.loads(result.stdout)["counts"] for result in (first, second)]
-    assert [(c["images"], c["duplicates"]) for c in counts] == [(30, 0), (29, 1)]
-    resumed = call("fit", "--resume", tmp_path / "one")
-    assert resumed.exit_code == 1
-    assert "start a new run" in resumed.stderr
+    second = start(options, tmp_path / "two").images
+    assert [len(images.sources) for images in (first, second)] == [30, 29]
+    assert second.duplicates == ("phantom_00004.dcm",)
+    with pytest.raises(NotResumable, match="start a new run"):
+        start(options, tmp_path / "one")
 
 
 # Two processes, and a cut so low that something is removed from among normal phantoms.
