@@ -1,4 +1,4 @@
-"""Draw a slice, its reconstruction and the residual: the picture in the README."""
+"""Draw a slice, its reconstruction and where it is unusual: the picture in the README."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from model.runtime import LoadedModel, load_model
-from model.scoring import residual_map
+from model.scoring import anomaly_map, reconstruction_mse
 from model.store import find_directory
 from preprocessing import to_input
 from training.phantom import phantom_slice
@@ -28,13 +28,13 @@ def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "voi
     from matplotlib import pyplot as plt
 
     x = to_input(phantom_slice(seed, 0, kind), model.spec.input)[None]
-    x_hat = model.reconstruct(x)
+    outputs = model.compute(x)
     figure, axes = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
-    residual = residual_map(x, x_hat)
+    mse = reconstruction_mse(outputs.x_small, outputs.x_hat)[0]
     panels = (
         (f"slice (phantom, {kind})", x, "gray", 1.0),
-        ("reconstruction", x_hat, "gray", 1.0),
-        (f"residual, MSE {residual.mean():.3f}", residual, "inferno", float(residual.max())),
+        (f"reconstruction, MSE {mse:.3f}", outputs.x_hat, "gray", 1.0),
+        ("anomaly map", anomaly_map(x, outputs), "inferno", 1.0),
     )
     for axis, (title, image, colours, high) in zip(axes, panels, strict=True):
         axis.imshow(image[0, 0], cmap=colours, vmin=0, vmax=high)
