@@ -137,15 +137,19 @@ class _BoxSums:
     """
 
     def __init__(self, half: FloatArray, mask: MaskArray) -> None:
-        weight = mask.astype(np.float32)
-        self._shape = half.shape[1:]
-        # Half the largest box all around, so that every corner of every box is a plain slice.
-        margins = [(0, 0), (0, 0), *((side // 2 + 1, side // 2) for side in _NEIGHBOURS)]
-        table = np.stack([half * weight, weight]).cumsum(axis=2, dtype=np.float64)
-        table = np.pad(table, [*margins[:2], margins[2], (0, 0)], mode="edge")
-        table[:, :, : margins[2][0]] = 0
-        table = np.pad(table.cumsum(axis=3), [*margins[:2], (0, 0), margins[3]], mode="edge")
-        table[:, :, :, : margins[3][0]] = 0
+        n, height, width = half.shape
+        self._shape = (height, width)
+        # Half the largest box all around, so that every corner of every box is a plain slice; zero
+        # before the picture, its last sums behind it. Not np.pad: that took half of the time.
+        top, left = (side // 2 + 1 for side in _NEIGHBOURS)
+        table = np.zeros((2, n, height + 2 * top - 1, width + 2 * left - 1))
+        inner = table[:, :, top : top + height, left : left + width]
+        np.multiply(half, mask, out=inner[0])
+        inner[1] = mask
+        np.cumsum(inner, axis=2, out=inner)
+        np.cumsum(inner, axis=3, out=inner)
+        table[:, :, top + height :, left : left + width] = inner[:, :, -1:]
+        table[:, :, :, left + width :] = table[:, :, :, left + width - 1 : left + width]
         self._table = table
 
     def __call__(self, box: tuple[int, int]) -> ScoreArray:
