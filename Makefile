@@ -28,8 +28,9 @@ DEV_READY := $(VENV)/.dev
 .PHONY: help serve train phantoms release picture test test-heavy fuzz check format lock clean
 
 RELEASED := pretrained/spine_autoencoder.bentomodel
-# A code of 32 numbers was the better of two on the first split tried; training/LOG.md has the doubts.
-RELEASE_OPTIONS := --latent 32 --seed 1 --describe "SPIDER lumbar spine MR (van der Graaf et al. 2024, CC BY 4.0): middle sagittal T1 and T2 slices, T2 SPACE slices"
+# Seed 9 was chosen by counts alone: of the patients that it holds out, 8 have masks. training/LOG.md
+# says why the code has 32 numbers, and the doubts.
+RELEASE_OPTIONS := --latent 32 --seed 9 --describe "SPIDER lumbar spine MR (van der Graaf et al. 2024, CC BY 4.0): middle sagittal T1 and T2 slices, T2 SPACE slices"
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,9 +67,9 @@ train: $(TRAIN_READY) ## train on DATA=folder (NAME= and ARGS= go to python -m t
 phantoms: $(TRAIN_READY) ## write synthetic slices into phantoms/, to try everything on
 	@$(BIN)/python -m training phantom phantoms --count 60 --seed 1
 
-release: $(TRAIN_READY) ## train the released model on DATA=folder anew, into pretrained/
-	@[ -n "$(DATA)" ] || { echo "make: name the folder of the training data: make release DATA=folder" >&2; exit 2; }
-	@$(BIN)/python -m training fit $(DATA) --name $(NAME) $(RELEASE_OPTIONS) || [ $$? = 3 ]
+release: $(TRAIN_READY) ## train the released model on DATA= and MASKS= (folders) anew, into pretrained/
+	@[ -n "$(DATA)" ] && [ -n "$(MASKS)" ] || { echo "make: name the training data: make release DATA=folder MASKS=folder" >&2; exit 2; }
+	@$(BIN)/python -m training fit $(DATA) --masks $(MASKS) --name $(NAME) $(RELEASE_OPTIONS) || [ $$? = 3 ]
 	@$(BIN)/python -m model.store export $(NAME) $(RELEASED)
 	@$(MAKE) --no-print-directory picture
 
