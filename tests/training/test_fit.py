@@ -9,119 +9,150 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.training.small import NETWORK, QUICK, weights
+from model.autoencoder import Autoencoder
+from tests.training.small import NETWORK, weights
+from tests.training.usual_slices import usual_set
 from training.config import FitConfig
 from training.errors import Diverged, NotResumable
-from training.fit import EpochMetrics, augment, fit, learning_rate, reconstruction_errors
+from training.fit import EpochMetrics, augment, fit_autoencoder, learning_rate
+from training.training_set import TrainingSet
 
 FloatArray = NDArray[np.float32]
+SEED = (0, 1, 2)
+CONFIG = FitConfig(steps=210, batch_size=4)
 
 
-def measured(history: tuple[EpochMetrics, ...]) -> list[EpochMetrics]:
-    return [replace(metrics, seconds=0) for metrics in history]
+@pytest.fixture(scope="module")
+def data() -> TrainingSet:
+    return usual_set()
 
 
-def test_the_same_seed_gives_the_same_weights(usual: FloatArray) -> None:
-    first, second = (fit(usual[:24], usual[24:], NETWORK, QUICK) for _ in range(2))
-    assert weights(first.network) == weights(second.network)
-    other = fit(usual[:24], usual[24:], NETWORK, replace(QUICK, seed=1))
-    assert weights(first.network) != weights(other.network)
+@pytest.fixture(scope="module")
+def whole(data: TrainingSet) -> Autoencoder:
+    """Trained without an interruption."""
+    return fit_autoencoder(data, NETWORK, CONFIG, seed=SEED)
 
 
-@pytest.mark.parametrize("killed_after", [1, 2])
+def test_the_same_seed_gives_the_same_weights(data: TrainingSet, whole: Autoencoder) -> None:
+    again = fit_autoencoder(data, NETWORK, CONFIG, seed=SEED)
+    assert weights(again) == weights(whole)
+    other = fit_autoencoder(data, NETWORK, replace(CONFIG, steps=3), seed=(0, 1, 3))
+    same = fit_autoencoder(data, NETWORK, replace(CONFIG, steps=3), seed=SEED)
+    assert weights(other) != weights(same)
+
+
+@pytest.mark.parametrize("killed_at", [200, 210])
 def test_a_resumed_training_equals_an_uninterrupted_one(
-    usual: FloatArray, tmp_path: Path, killed_after: int
+    data: TrainingSet, whole: Autoencoder, tmp_path: Path, killed_at: int
 ) -> None:
-    whole = fit(usual[:24], usual[24:], NETWORK, QUICK)
-    checkpoint = tmp_path / "round0.safetensors"
-
     def kill(metrics: EpochMetrics) -> None:
-        if metrics.epoch == killed_after + 1:
+        if metrics.step == killed_at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(usual[:24], usual[24:], NETWORK, QUICK, checkpoint=checkpoint, on_epoch=kill)
+        fit_autoencoder(data, NETWORK, CONFIG, seed=SEED, folder=tmp_path, on_epoch=kill)
     seen: list[EpochMetrics] = []
-    resumed = fit(
-        usual[:24], usual[24:], NETWORK, QUICK, checkpoint=checkpoint, on_epoch=seen.append
+    resumed = fit_autoencoder(
+        data, NETWORK, CONFIG, seed=SEED, folder=tmp_path, on_epoch=seen.append
     )
-    assert weights(resumed.network) == weights(whole.network)
-    assert measured(resumed.history) == measured(whole.history) == measured(tuple(seen))
+    assert weights(resumed) == weights(whole)
+    assert [metrics.step for metrics in seen] == [200, 210][killed_at // 210 :]
 
 
-def test_a_finished_training_is_not_repeated(usual: FloatArray, tmp_path: Path) -> None:
-    checkpoint = tmp_path / "round0.safetensors"
-    first = fit(usual[:24], usual[24:], NETWORK, QUICK, checkpoint=checkpoint)
-    again = fit(usual[:24], usual[24:], NETWORK, QUICK, checkpoint=checkpoint)
-    assert again.history == first.history
-    assert weights(again.network) == weights(first.network)
-    assert [f.name for f in tmp_path.iterdir()] == ["round0.safetensors"]
+def test_a_finished_training_is_not_repeated(
+    data: TrainingSet, whole: Autoencoder, tmp_path: Path
+) -> None:
+    fit_autoencoder(data, NETWORK, CONFIG, seed=SEED, folder=tmp_path)
+    seen: list[EpochMetrics] = []
+    again = fit_autoencoder(data, NETWORK, CONFIG, seed=SEED, folder=tmp_path, on_epoch=seen.append)
+    assert not seen
+    assert weights(again) == weights(whole)
+    assert [file.name for file in tmp_path.iterdir()] == ["autoencoder.safetensors"]
 
 
-def test_a_damaged_checkpoint_is_refused(usual: FloatArray, tmp_path: Path) -> None:
-    checkpoint = tmp_path / "round0.safetensors"
-    checkpoint.write_bytes(b"not a checkpoint")
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\xff" * 64])
+def test_a_damaged_checkpoint_is_refused(data: TrainingSet, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "autoencoder.safetensors").write_bytes(content)
     with pytest.raises(NotResumable, match="delete it"):
-        fit(usual[:24], usual[24:], NETWORK, QUICK, checkpoint=checkpoint)
+        fit_autoencoder(data, NETWORK, CONFIG, seed=SEED, folder=tmp_path)
 
 
-def test_training_lowers_the_error(usual: FloatArray) -> None:
-    history = fit(usual[:24], usual[24:], NETWORK, replace(QUICK, epochs=30)).history
-    assert history[-1].validation_mse < 0.6 * history[0].validation_mse
-    assert history[-1].train_mse < 0.6 * history[0].train_mse
+def test_a_checkpoint_of_another_network_is_refused(data: TrainingSet, tmp_path: Path) -> None:
+    short = replace(CONFIG, steps=1)
+    fit_autoencoder(data, NETWORK, short, seed=SEED, folder=tmp_path)
+    with pytest.raises(NotResumable, match="delete it"):
+        fit_autoencoder(data, replace(NETWORK, latent=5), short, seed=SEED, folder=tmp_path)
 
 
-def test_pixels_that_are_not_numbers_stop_the_training(usual: FloatArray) -> None:
-    broken = usual[:24].copy()
-    broken[3] = np.nan
+def test_training_lowers_the_loss_and_ends_in_eval_mode(data: TrainingSet) -> None:
+    seen: list[EpochMetrics] = []
+    network = fit_autoencoder(data, NETWORK, CONFIG, seed=SEED, on_epoch=seen.append)
+    assert [(metrics.network, metrics.step) for metrics in seen] == [
+        ("autoencoder", 100),
+        ("autoencoder", 200),
+        ("autoencoder", 210),
+    ]
+    assert seen[-1].loss < 0.6 * seen[0].loss
+    assert not network.training
+
+
+def test_pixels_that_are_not_numbers_stop_the_training(data: TrainingSet) -> None:
+    broken = replace(data, x=data.x.copy())
+    broken.x[:] = np.nan
     with pytest.raises(Diverged, match="learning-rate"):
-        fit(broken, usual[24:], NETWORK, QUICK)
+        fit_autoencoder(broken, NETWORK, CONFIG, seed=SEED)
 
 
-def test_the_last_batch_never_holds_one_slice_alone(usual: FloatArray) -> None:
-    # 25 slices in batches of 8: batch normalisation of one slice would be refused or wrong.
-    fitted = fit(usual[:25], usual[25:], NETWORK, replace(QUICK, epochs=1))
-    assert np.isfinite(fitted.history[0].train_mse)
+def test_a_single_slice_can_be_trained_on() -> None:
+    # Drawn again and again: a batch is as large as any other.
+    network = fit_autoencoder(usual_set(1), NETWORK, replace(CONFIG, steps=2), seed=SEED)
+    assert all(torch.isfinite(value).all() for value in network.state_dict().values())
 
 
 def test_the_learning_rate_warms_up_then_falls_to_zero_along_a_cosine() -> None:
-    config = FitConfig(epochs=103, warmup_epochs=3, learning_rate=1.0)
-    assert learning_rate(0, config) == pytest.approx(0.1 / 3.1)
-    assert learning_rate(3, config) == pytest.approx(1.0)
-    assert learning_rate(53, config) == pytest.approx(0.5)  # half way through the cosine
-    assert learning_rate(103, config) == pytest.approx(0.0)
+    config = FitConfig(steps=1060, warmup_steps=60, learning_rate=1.0)
+    assert learning_rate(0, config) == pytest.approx(1 / 61)
+    assert learning_rate(60, config) == pytest.approx(1.0)
+    assert learning_rate(560, config) == pytest.approx(0.5)  # half way through the cosine
+    assert learning_rate(310, config) == pytest.approx(0.5 + 0.5 * 0.5**0.5)  # a quarter
+    assert learning_rate(1060, config) == pytest.approx(0.0)
 
 
-def test_augmentation_keeps_range_and_nearly_keeps_the_picture(usual: FloatArray) -> None:
+def test_a_short_training_warms_up_for_a_tenth_of_its_steps() -> None:
+    config = FitConfig(steps=20, warmup_steps=60, learning_rate=1.0)
+    rates = [learning_rate(step, config) for step in range(4)]
+    assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert rates[3] < 1
+
+
+def test_augmentation_keeps_range_and_nearly_keeps_the_picture(data: TrainingSet) -> None:
     torch.manual_seed(0)
-    x = torch.from_numpy(usual)
+    x = torch.from_numpy(data.slices(data.train))[:, None]
     changed = augment(x, FitConfig())
     assert changed.shape == x.shape
     assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
     assert 0 < float((changed - x).abs().mean()) < 0.15
 
 
-def test_augmentation_of_strength_zero_changes_nothing(usual: FloatArray) -> None:
-    x = torch.from_numpy(usual)
+def test_augmentation_of_strength_zero_changes_nothing(data: TrainingSet) -> None:
+    x = torch.from_numpy(data.slices(data.train))[:, None]
     same = augment(x, FitConfig(shift=0, zoom=0, gain=0))
     torch.testing.assert_close(same, x, atol=1e-5, rtol=0)
 
 
-def test_a_score_does_not_depend_on_the_other_slices(usual: FloatArray) -> None:
-    network = fit(usual[:24], usual[24:], NETWORK, QUICK).network
-    alone = np.concatenate([reconstruction_errors(network, usual[i : i + 1]) for i in range(40)])
-    np.testing.assert_allclose(reconstruction_errors(network, usual), alone, rtol=1e-6)
-
-
 def test_a_config_that_cannot_be_meant_is_refused() -> None:
     wrong: list[dict[str, Any]] = [
-        {"epochs": 0},
+        {"steps": 0},
+        {"anatomy_steps": 0},
+        {"inspector_steps": 0},
+        {"batch_size": 0},
         {"remove_percent": 60},
         {"rounds": -1},
         {"holdout_fraction": 0},
         {"policy": "wash"},
         {"folds": 1},
         {"cap": 1.0},
+        {"percentile": 20},
     ]
     for given in wrong:
         with pytest.raises(ValueError, match=r"must|start at|above 0"):
