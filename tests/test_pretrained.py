@@ -1,14 +1,15 @@
 """The released model: whole, small, free of patient images, and as its card says."""
 
 import re
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model.runtime import LoadedModel, load_model
-from model.spec import ModelSpec, load_spec
+from model.alarm_rates import rate_bound
+from model.runtime import LoadedModel, load_calibration, load_model
+from model.spec import CALIBRATION_FILE, ModelSpec, load_spec
+from model.store import unpack_model
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 ARCHIVE = PRETRAINED / "spine_autoencoder.bentomodel"
@@ -19,8 +20,7 @@ CARD = (PRETRAINED / "MODEL_CARD.md").read_text("utf-8")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the archive."""
     folder = tmp_path_factory.mktemp("released")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+    unpack_model(ARCHIVE, folder)
     return folder
 
 
@@ -40,7 +40,7 @@ def test_the_archive_is_a_few_megabytes() -> None:
 
 def test_its_golden_slices_are_phantoms_and_not_patients(released: Path) -> None:
     model: LoadedModel = load_model(released)
-    from training.run import golden_inputs
+    from training.release import golden_inputs
 
     np.testing.assert_array_equal(model.golden_x, golden_inputs(model.spec.input))
 
@@ -57,6 +57,28 @@ def test_the_card_names_threshold_counts_and_version(released: Path, spec: Model
     version = re.search(r"^version: (\S+)$", (released / "model.yaml").read_text(), re.MULTILINE)
     assert version
     assert f"spine_autoencoder:{version[1]}" in CARD
+
+
+def test_the_card_names_the_alarm_rate_its_bound_and_the_studies_behind_it(released: Path) -> None:
+    calibration = load_calibration(released)
+    bound = rate_bound(calibration.alarm_rate, calibration.n_studies)
+    assert re.search(rf"\b{calibration.n_studies} studies\b", CARD)
+    assert f"{100 * calibration.alarm_rate:g} %" in CARD
+    assert f"{100 * bound:.1f} %" in CARD
+
+
+def test_its_calibration_holds_numbers_and_kinds_of_slices_and_nothing_of_patients(
+    released: Path,
+) -> None:
+    with np.load(released / CALIBRATION_FILE, allow_pickle=False) as arrays:
+        texts = {name for name, array in arrays.items() if array.dtype.kind in "USO"}
+        assert texts == {"channels", "kinds"}
+        assert arrays["studies"].dtype.kind == "i"
+
+
+def test_it_scores_what_the_card_explains(spec: ModelSpec) -> None:
+    for column in spec.columns:
+        assert f"`{column}`" in CARD
 
 
 def test_the_card_names_the_command_that_made_it(spec: ModelSpec) -> None:

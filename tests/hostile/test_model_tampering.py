@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 
 import bentoml
@@ -13,7 +14,7 @@ import pytest
 
 from model.errors import ModelError
 from model.runtime import LoadedModel, load_model
-from model.spec import HASHED_FILES, SPEC_FILE, STORE_FILE, load_spec
+from model.spec import CALIBRATION_FILE, HASHED_FILES, SPEC_FILE, STORE_FILE, load_spec
 from model.store import find_directory
 
 NAME = "spine_autoencoder"
@@ -60,6 +61,8 @@ def refuses_or_answers_alike(whole: LoadedModel) -> bool:
         return True
     assert loaded.spec == whole.spec
     np.testing.assert_array_equal(loaded.score(whole.golden_x), whole.score(whole.golden_x))
+    ours, theirs = loaded.calibration.to_arrays(), whole.calibration.to_arrays()
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
     return False
 
 
@@ -152,10 +155,20 @@ def test_a_missing_model_is_refused(home: Path, whole: LoadedModel, missing: str
 
 def test_the_files_of_another_model_are_refused(folder: Path, whole: LoadedModel) -> None:
     # Whole as they are, with each other: only the hashes tell that they were exchanged.
-    weights = (folder / "weights.safetensors").read_bytes()
-    onnx = (folder / "model.onnx").read_bytes()
-    (folder / "weights.safetensors").write_bytes(onnx)
-    (folder / "model.onnx").write_bytes(weights)
+    for one, other in combinations(HASHED_FILES, 2):
+        first, second = (folder / one).read_bytes(), (folder / other).read_bytes()
+        (folder / one).write_bytes(second)
+        (folder / other).write_bytes(first)
+        assert refuses_or_answers_alike(whole), (one, other)
+        (folder / one).write_bytes(first)
+        (folder / other).write_bytes(second)
+
+
+def test_the_calibration_of_another_model_is_refused(folder: Path, whole: LoadedModel) -> None:
+    # Whole in itself, and of the same channels: its p-values would be others.
+    arrays = whole.calibration.to_arrays()
+    arrays["scores"] = arrays["scores"] + 1
+    np.savez_compressed(folder / CALIBRATION_FILE, **arrays)  # type: ignore[arg-type]  # numpy's stub takes any keyword for allow_pickle
     assert refuses_or_answers_alike(whole)
 
 

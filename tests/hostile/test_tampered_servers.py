@@ -94,6 +94,10 @@ DAMAGED: dict[str, Callable[[Path], None]] = {
     "onnx": flip("model.onnx"),
     "weights": flip("weights.safetensors"),
     "golden": flip("golden.npz"),
+    "reference": flip("reference.npz"),
+    "calibration": flip("calibration.npz"),
+    "no calibration": lambda home: (folder(home) / "calibration.npz").unlink(),
+    "cut reference": cut("reference.npz"),
     "model.json": flip("model.json"),
     "cut onnx": cut("model.onnx"),
     "cut model.json": cut("model.json"),
@@ -164,6 +168,8 @@ async def score(server: Server, file: bytes) -> float:
         "no model",
         "no record",
         "onnx",
+        "calibration",
+        "cut reference",
         "cut model.json",
         "cut record",
         "creation time",
@@ -217,7 +223,7 @@ async def test_bentoml_serve_ends_in_one_line_or_is_never_ready_or_has_the_same_
         process_tree.kill(process_tree.all_ended(pids, 1))
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.json", "model.yaml"])
+@pytest.mark.parametrize("name", ["model.onnx", "calibration.npz", "model.json"])
 async def test_a_model_that_is_damaged_under_a_running_server_is_never_used(
     serve: Serve, slice_file: bytes, tmp_path: Path, name: str
 ) -> None:
