@@ -21,6 +21,7 @@ MAD_TO_SIGMA = 1.4826
 _SMALLEST_SCALE = 0.02
 _SMALLEST_CONTRAST = 40  # images, to be compared among themselves
 _SMALLEST_FOLD = 20
+_FEWEST_SEEN = 3
 _SMALLEST_SERIES = 3
 # The spread of few series' medians is little known: it counts as if so many more series were there
 # that are as far apart as single slices.
@@ -87,7 +88,7 @@ def judge(scores: ScoreArray, kept: BoolArray, members: Members) -> Judged:
         kept: the images to compare with, [N].
         members: what belongs together, [N].
     """
-    columns = [_align(_to_log(column), kept, members) for column in scores.T]
+    columns = [_judge_channel(column, kept, members) for column in scores.T]
     if len(columns) > 1:
         # What is a little worse in every channel stands out in none.
         total = np.clip(np.stack(columns, axis=1), _LOWEST, None).sum(axis=1)
@@ -115,12 +116,19 @@ def series_spread(medians: ScoreArray) -> float:
     return float(np.sqrt(variance))
 
 
-def _to_log(scores: ScoreArray) -> ScoreArray:
-    """Take logarithms; zeros count as the smallest score above, negative scores stay all as is."""
-    if scores.min() < 0 or scores.max() == 0:
-        return scores
-    logs: ScoreArray = np.log(np.maximum(scores, scores[scores > 0].min()))
-    return logs
+def _judge_channel(scores: ScoreArray, kept: BoolArray, members: Members) -> ScoreArray:
+    """Compare one channel's scores; negative ones as they are, others by their logarithms.
+
+    Zero says that there was nothing to look at, such as no disc: neither usual nor unusual.
+    """
+    if scores.min() < 0:
+        return _align(scores.copy(), kept, members)
+    seen = scores > 0
+    if (kept & seen).sum() < _FEWEST_SEEN:
+        return np.zeros_like(scores)
+    z = _align(np.log(np.where(seen, scores, 1.0)), kept & seen, members)
+    z[~seen] = 0.0
+    return z
 
 
 def _align(values: ScoreArray, kept: BoolArray, members: Members) -> ScoreArray:

@@ -46,10 +46,11 @@ def test_only_kept_images_say_what_is_usual() -> None:
     assert judged.z[5, 0] == pytest.approx(48 / 1.4826)
 
 
-def test_a_score_of_zero_counts_as_the_smallest_above_it() -> None:
-    judged = judge(np.array([[0.0], [1.0], [np.e], [np.e**2]]), everything(4), members(4))
-    # Logarithms 0, 0, 1, 2: median and median deviation 0.5.
-    assert judged.z[:, 0] == pytest.approx([-0.6745, -0.6745, 0.6745, 2.0235], abs=1e-3)
+def test_a_score_of_zero_says_nothing_for_or_against() -> None:
+    judged = judge(np.array([[0.0]] * 9 + [[1.0], [np.e], [np.e**2]]), everything(12), members(12))
+    # Logarithms 0, 1, 2 of those that are seen: median 1, median deviation 1.
+    assert judged.z[:9, 0].tolist() == [0.0] * 9
+    assert judged.z[9:, 0] == pytest.approx([-0.6745, 0, 0.6745], abs=1e-3)
     assert (judge(np.zeros((4, 1)), everything(4), members(4)).z == 0).all()
 
 
