@@ -49,7 +49,7 @@ def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
         f" {metrics['heldout_above_threshold']:.1%} above the threshold",
     )
     table.add_row("seconds", ", ".join(f"{k} {v:g}" for k, v in state["seconds"].items()))
-    console = Console()
+    console = _console()
     console.print(table)
     if counts["skipped"]:
         reasons = ", ".join(f"{n} {code}" for code, n in state["skipped_codes"].items())
@@ -63,7 +63,7 @@ def print_phantoms(out: Path, count: int, as_json: bool) -> None:
     if as_json:
         _print_json({"out": str(out), "count": count, "truth": str(out / "truth.csv")})
         return
-    console = Console()
+    console = _console()
     console.print(f"{count} phantoms and truth.csv in {out}", soft_wrap=True)
     console.print(f"next: python -m training fit {out}", soft_wrap=True)
 
@@ -83,11 +83,17 @@ def print_evaluation(evaluation: Evaluation, folder: Path, as_json: bool) -> Non
     table.add_section()
     for kind in evaluation.kinds:
         table.add_row(*evaluation_text.kind_row(kind))
-    console = Console()
+    console = _console()
     console.print(table)
     console.print(evaluation_text.describe_images(evaluation))
     console.print(evaluation_text.describe_alarms(evaluation.alarms))
     console.print(f"saved in {folder}: evaluation.html, evaluation.json, plots", soft_wrap=True)
+
+
+def _console() -> Console:
+    """A terminal's own width; a file or a pipe has none, and the tables need room."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
 
 
 def _print_json(content: dict[str, Any]) -> None:

@@ -213,23 +213,21 @@ def test_a_reference_that_cannot_be_one_is_refused(wrong: str) -> None:
         Reference.from_arrays(arrays)
 
 
-def test_the_map_is_the_largest_of_marks_differences_and_residual() -> None:
+def test_the_map_is_the_larger_of_marks_and_differences() -> None:
     drawn = draw(bodies=(0.5, 0.7, 0.5))
     outputs = outputs_of(drawn)
     outputs.marks[0, 0, 90, 90] = 0.3
-    outputs.residual[0, 0, 20, 6] = 0.25  # 0.5 is all; each of these pixels is 4 x 4 of the map
     shown = anomaly_map(drawn.x, outputs)[0, 0]
     assert shown.shape == (SIDE, SIDE)
     assert shown[90, 90] == pytest.approx(0.3)
-    assert shown[36, 36] == pytest.approx(0.2 / 0.25)
-    np.testing.assert_allclose(shown[80:84, 24:28], 0.5)
+    assert shown[36, 36] == pytest.approx(0.2 / 0.5)
     assert not shown[84:90].any()
 
 
 def test_the_map_stays_between_zero_and_one() -> None:
     drawn = draw(bodies=(0.0, 1.0, 0.0))
     outputs = outputs_of(drawn)
-    outputs.residual[:] = 20
+    outputs.marks[:] = 1
     shown = anomaly_map(drawn.x, outputs)
     assert (shown.min(), shown.max()) == (1, 1)
 
