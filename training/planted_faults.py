@@ -85,7 +85,7 @@ def void(
     where = [np.broadcast_to(y, signal.shape).astype(float), np.broadcast_to(x, signal.shape) + 0.0]
     where[axis] = where[axis] + push_mm / spacing_mm[axis]
     warped = map_coordinates(signal, where, order=1, mode="nearest")
-    lost = 1 / (1 + np.exp((distance - 1) / 0.06))
+    lost = 1 / (1 + np.exp(np.clip((distance - 1) / 0.06, -50, 50)))
     # The rim lies on one side, where the displaced signal lands.
     side = 0.5 + 0.5 * (dy if axis == 0 else dx) / (radius_mm * np.maximum(distance, 1e-6))
     rim = rng.uniform(0.3, 0.6) * side * np.exp(-(((distance - 1.15) / 0.12) ** 2))
