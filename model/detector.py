@@ -48,6 +48,7 @@ class Detector(nn.Module):
         super().__init__()
         self.reduce = Reduce(inspector.config.size, autoencoder.config.size)
         self.autoencoder = autoencoder
+        self.residual = NormalisedResidual(autoencoder.config.size)
         self.inspector = inspector
 
     def forward(self, x: Tensor) -> DetectorOutput:
@@ -59,7 +60,7 @@ class Detector(nn.Module):
         return DetectorOutput(
             x_small=x_small,
             x_hat=x_hat,
-            residual=_normalised_residual(x_small, x_hat),
+            residual=self.residual(x_small, x_hat),
             tissues=seen.anatomy.softmax(dim=1),
             marks=functional.avg_pool2d(seen.marks.sigmoid(), 3, stride=1, padding=1),
             faults=seen.faults,
@@ -72,15 +73,33 @@ class Detector(nn.Module):
         return self.autoencoder.n_parameters + self.inspector.n_parameters
 
 
-def _normalised_residual(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Do what `model.scoring.normalised_residual` does, inside the graph: three times as fast."""
-    squared = (x - x_hat).square()
-    down = functional.pad(x[:, :, 2:] - x[:, :, :-2], (0, 0, 1, 1))
-    right = functional.pad(x[:, :, :, 2:] - x[:, :, :, :-2], (1, 1, 0, 0))
-    edges = 0.25 * (down.square() + right.square())
-    both = torch.cat([squared, edges], dim=1)
-    both = functional.avg_pool2d(both, RESIDUAL_BOX, stride=1, padding=RESIDUAL_BOX // 2)
-    return both[:, :1] / (both[:, 1:] + FLAT)
+class NormalisedResidual(nn.Module):
+    """Do what `model.scoring.normalised_residual` does, inside the graph.
+
+    The mean over 9 x 9 pixels is two products with a band matrix: onnxruntime's average pooling of
+    this size took 6 ms, this takes 0.3.
+
+    Args:
+        size: side of the autoencoder's picture.
+    """
+
+    band: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        distance = torch.arange(size)[:, None] - torch.arange(size)[None, :]
+        band = (distance.abs() <= RESIDUAL_BOX // 2).float() / RESIDUAL_BOX
+        self.register_buffer("band", band, persistent=False)
+
+    def forward(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """[B, 1, s, s] twice -> [B, 1, s, s], >= 0."""
+        down = functional.pad(x[:, :, 2:] - x[:, :, :-2], (0, 0, 1, 1))
+        right = functional.pad(x[:, :, :, 2:] - x[:, :, :, :-2], (1, 1, 0, 0))
+        edges = 0.25 * (down.square() + right.square())
+        return self._mean((x - x_hat).square()) / (self._mean(edges) + FLAT)
+
+    def _mean(self, values: Tensor) -> Tensor:
+        return self.band @ values @ self.band
 
 
 class Reduce(nn.Module):
