@@ -53,7 +53,7 @@ def find_anatomy(tissues: FloatArray) -> Anatomy:
     the canal that has more of it.
 
     Args:
-        tissues: probabilities of background, vertebra, canal, disc, [B, 4, H, W].
+        tissues: logits or probabilities of background, vertebra, canal, disc, [B, 4, H, W].
     """
     labels = tissues.argmax(axis=1)
     vertebra, canal = labels == VERTEBRA, labels == CANAL
