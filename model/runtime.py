@@ -192,6 +192,8 @@ def _load_onnx(path: Path) -> Compute:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # An arena keeps a block for each size of batch: 28 MB a worker against 6, for 0.1 ms a slice.
+    options.enable_cpu_mem_arena = False
     # A waiting thread that spins takes the core from the next request.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(
