@@ -6,73 +6,23 @@ Example: python -m benchmarks.sites siemens_only PHILIPS_FOLDER --studies 20 --r
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
-from model.calibration import Calibration, calibrate
 from model.runtime import LoadedModel, load_model
 from model.store import find_directory
-from model.strata import StratumKey
-from model.verdict import kind_of
+from training.calibrate import SiteScores, alarm_share, score_site
 from training.data import load_images
 from training.files import read_exclusions
 
-_BATCH = 8
 _SEED = 2_024  # of the draws of studies
 
 
-@dataclass(frozen=True)
-class Site:
-    """The usual slices of a site.
-
-    Args:
-        scores: of the calibrated channels, [N, C].
-        keys: kind of each slice.
-        studies: of each slice.
-    """
-
-    scores: NDArray[np.float64]
-    keys: list[StratumKey]
-    studies: NDArray[np.str_]
-
-    def part(self, studies: NDArray[np.str_]) -> Site:
-        """The slices of some of the studies."""
-        chosen = np.flatnonzero(np.isin(self.studies, studies))
-        return Site(self.scores[chosen], [self.keys[i] for i in chosen], self.studies[chosen])
-
-
-def read_site(model: LoadedModel, data: list[Path], exclude: list[str]) -> Site:
-    """Read and score the slices of a site."""
-    images = load_images(data, model.spec.input, exclude=exclude)
-    rows = np.concatenate(
-        [
-            model.score(np.asarray(images.x[first : first + _BATCH], np.float32))
-            for first in range(0, len(images.x), _BATCH)
-        ]
-    )
-    columns = model.spec.columns
-    chosen = [columns.index(channel) for channel in model.calibration.channels]
-    keys = [
-        kind_of(columns, row, source.facts)
-        for row, source in zip(rows, images.sources, strict=True)
-    ]
-    return Site(rows[:, chosen], keys, np.array([source.study for source in images.sources]))
-
-
-def alarm_share(calibration: Calibration, site: Site) -> float:
-    """Share of slices called anomalies, each study counting once."""
-    alarms: dict[str, list[bool]] = {}
-    for scores, key, study in zip(site.scores, site.keys, site.studies, strict=True):
-        p_value = calibration.judge(scores, key).p_value
-        alarms.setdefault(str(study), []).append(p_value <= calibration.alarm_rate)
-    return float(np.mean([np.mean(found) for found in alarms.values()]))
-
-
-def measure(model: LoadedModel, site: Site, n_studies: int, repeats: int) -> dict[str, object]:
+def measure(
+    model: LoadedModel, site: SiteScores, n_studies: int, repeats: int
+) -> dict[str, object]:
     """Compare the model's own calibration with those of randomly drawn studies of the site."""
     studies = np.unique(site.studies)
     if len(studies) <= n_studies:
@@ -82,14 +32,7 @@ def measure(model: LoadedModel, site: Site, n_studies: int, repeats: int) -> dic
     rng, after = np.random.default_rng(_SEED), []
     for _ in range(repeats):
         drawn = rng.permutation(studies)
-        local = site.part(drawn[:n_studies])
-        calibration = calibrate(
-            local.scores,
-            local.studies.tolist(),
-            local.keys,
-            channels=model.calibration.channels,
-            alarm_rate=model.calibration.alarm_rate,
-        )
+        calibration = site.part(drawn[:n_studies]).calibrate(model.calibration.alarm_rate)
         after.append(alarm_share(calibration, site.part(drawn[n_studies:])))
     return {
         "slices": len(site.scores),
@@ -115,7 +58,8 @@ def main(
 ) -> None:
     """Count alarms of MODEL on the usual slices in DATA, none of which it was trained on."""
     loaded = load_model(find_directory(model))
-    site = read_site(loaded, list(data), read_exclusions(exclude) if exclude else [])
+    left_out = read_exclusions(exclude) if exclude else []
+    site = score_site(loaded, load_images(data, loaded.spec.input, exclude=left_out))
     click.echo(json.dumps(measure(loaded, site, studies, repeats), indent=2))
 
 

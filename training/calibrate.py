@@ -19,11 +19,49 @@ from model.calibration import Calibration, calibrate
 from model.recalibrate import save_recalibrated
 from model.runtime import LoadedModel, load_model
 from model.store import find_directory
-from model.verdict import judge, kind_of
+from model.strata import StratumKey
+from model.verdict import kind_of
 from training.data import Collection, count_codes, load_images
 from training.errors import TooFewImages
 
 _BATCH = 8
+
+
+@dataclass(frozen=True)
+class SiteScores:
+    """The usual slices of a site as a model scores them.
+
+    Args:
+        channels: that the model is calibrated on.
+        scores: of these, [N, C].
+        keys: kind of each slice.
+        studies: of each slice, [N].
+    """
+
+    channels: tuple[str, ...]
+    scores: NDArray[np.float64]
+    keys: list[StratumKey]
+    studies: NDArray[np.str_]
+
+    def part(self, studies: NDArray[np.str_]) -> SiteScores:
+        """The slices of some of the studies."""
+        chosen = np.flatnonzero(np.isin(self.studies, studies))
+        keys = [self.keys[i] for i in chosen]
+        return SiteScores(self.channels, self.scores[chosen], keys, self.studies[chosen])
+
+    def calibrate(self, alarm_rate: float) -> Calibration:
+        """Take these slices as the usual ones.
+
+        Raises:
+            TooFewStudies: for the alarm rate.
+        """
+        return calibrate(
+            self.scores,
+            self.studies.tolist(),
+            self.keys,
+            channels=self.channels,
+            alarm_rate=alarm_rate,
+        )
 
 
 @dataclass(frozen=True)
@@ -91,27 +129,16 @@ def recalibrate(
     folder = find_directory(tag)
     model = load_model(folder)
     images = load_images(data, model.spec.input, exclude=exclude, progress=progress)
-    columns, rows = model.spec.columns, _score(model, images)
-    keys = [
-        kind_of(columns, row, source.facts)
-        for row, source in zip(rows, images.sources, strict=True)
-    ]
-    chosen = [columns.index(channel) for channel in model.calibration.channels]
+    site = score_site(model, images)
     try:
-        calibration = calibrate(
-            rows[:, chosen],
-            [source.study for source in images.sources],
-            keys,
-            channels=model.calibration.channels,
-            alarm_rate=alarm_rate,
-        )
+        calibration = site.calibrate(alarm_rate)
     except TooFewStudies as error:
         raise TooFewImages(
             f"{error}; add usual studies, or choose a higher --alarm-rate"
         ) from error
-    before = _alarms(model.calibration, columns, rows, images)
+    before = alarm_share(model.calibration, site)
     source = f"{folder.parent.name}:{folder.name}"
-    origin = f"{len(rows)} slices of {calibration.n_studies} studies, scored by {source}"
+    origin = f"{len(site.scores)} slices of {calibration.n_studies} studies, scored by {source}"
     saved = save_recalibrated(folder, calibration, origin, name=name)
     return Recalibrated(
         model=str(saved),
@@ -122,23 +149,30 @@ def recalibrate(
     )
 
 
-def _score(model: LoadedModel, images: Collection) -> NDArray[np.float64]:
-    """Score all images, a few at a time: [N, K]."""
-    batches = [
-        model.score(np.asarray(images.x[first : first + _BATCH], np.float32))
-        for first in range(0, len(images.x), _BATCH)
+def score_site(model: LoadedModel, images: Collection) -> SiteScores:
+    """Score all images, a few at a time, and name their kinds."""
+    rows = np.concatenate(
+        [
+            model.score(np.asarray(images.x[first : first + _BATCH], np.float32))
+            for first in range(0, len(images.x), _BATCH)
+        ]
+    )
+    columns = model.spec.columns
+    keys = [
+        kind_of(columns, row, source.facts)
+        for row, source in zip(rows, images.sources, strict=True)
     ]
-    return np.concatenate(batches)
+    chosen = [columns.index(channel) for channel in model.calibration.channels]
+    studies = np.array([source.study for source in images.sources])
+    return SiteScores(model.calibration.channels, rows[:, chosen], keys, studies)
 
 
-def _alarms(
-    calibration: Calibration, columns: Sequence[str], rows: NDArray[np.float64], images: Collection
-) -> float:
-    """Share of alarms under a calibration, each study counting once."""
+def alarm_share(calibration: Calibration, site: SiteScores) -> float:
+    """Share of a site's slices that a calibration calls anomalies, each study counting once."""
     by_study: dict[str, list[bool]] = {}
-    for row, source in zip(rows, images.sources, strict=True):
-        p_value = judge(calibration, columns, row, source.facts).p_value
-        by_study.setdefault(source.study, []).append(p_value <= calibration.alarm_rate)
+    for scores, key, study in zip(site.scores, site.keys, site.studies, strict=True):
+        p_value = calibration.judge(scores, key).p_value
+        by_study.setdefault(str(study), []).append(p_value <= calibration.alarm_rate)
     return float(np.mean([np.mean(alarms) for alarms in by_study.values()]))
 
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label, map_coordinates, zoom
 
+from model.anatomy import CANAL, DISC, VERTEBRA
+
 FloatArray = NDArray[np.float32]
 ByteArray = NDArray[np.uint8]
 Picture = NDArray[np.float64]
 Change = NDArray[np.floating]
 Generator = np.random.Generator
-
-VERTEBRA, CANAL, DISC = 1, 2, 3
 
 # A change of a pixel that counts as fully visible, as a share of the window.
 _VISIBLE = 0.12
@@ -27,14 +27,10 @@ _VISIBLE = 0.12
 
 @dataclass(frozen=True)
 class Corrupted:
-    """A corrupted slice: `x` [S, S] in [0, 1], `changed` [S, S] in [0, 1], and the kind or None.
-
-    `changed` is zero everywhere for a fault of the whole picture: there is no place to mark.
-    """
+    """A slice with a local change, and how visibly each pixel changed; [S, S] in [0, 1]."""
 
     x: FloatArray
     changed: FloatArray
-    kind: str | None
 
 
 def corrupt_globally(x: FloatArray, kind: str, rng: Generator) -> FloatArray:
@@ -79,7 +75,7 @@ def corrupt_locally(
     kind = kinds[rng.choice(len(kinds), p=_LOCAL_SHARES)]
     changed_x = change_place(x, anatomy, donor, kind, rng)
     difference = gaussian_filter(np.abs(changed_x - x), 1.0)
-    return Corrupted(changed_x, np.clip(difference / _VISIBLE, 0, 1).astype(np.float32), "local")
+    return Corrupted(changed_x, np.clip(difference / _VISIBLE, 0, 1).astype(np.float32))
 
 
 def change_place(

@@ -156,7 +156,7 @@ def read_slices(inputs: Sequence[Path], wanted: Iterable[Source]) -> list[Slice]
 def iterate_slices(
     inputs: Sequence[Path], wanted: Iterable[Source]
 ) -> Iterator[tuple[Source, Slice]]:
-    """Read some images again, one after the other, in the order of the collection.
+    """Read some images again, each once, one after the other, in the order of the collection.
 
     Args:
         inputs: what `load_images` was given.
@@ -167,7 +167,7 @@ def iterate_slices(
     for file in walk(inputs):
         if file.name in names:
             for image in _frames(file):
-                if (source := chosen.get((file.name, image.frame))) is not None:
+                if (source := chosen.pop((file.name, image.frame), None)) is not None:
                     yield source, image
 
 

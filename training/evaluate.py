@@ -13,7 +13,7 @@ from model.store import find_directory
 from preprocessing import InputSpec
 from training import evaluation_cases as cases_of
 from training.config import FitConfig
-from training.data import Source, load_images
+from training.data import Source, iterate_slices, load_images
 from training.errors import OtherData
 from training.evaluation_cases import FAULTS, LESIONS, SEED, USUAL, Case
 from training.evaluation_table import KindResult, MacroResult, tabulate
@@ -189,7 +189,7 @@ def held_out_suite(request: Request, chosen: Sequence[Source], spec: InputSpec) 
         found = load_images(request.axial, spec).sources
         parts.append(
             Case(image, AXIAL_FILES, OTHER_PLANE, source.group, source.study)
-            for image, source in cases_of.read_chosen(request.axial, found)
+            for source, image in iterate_slices(request.axial, found)
         )
         foreign = (*foreign, AXIAL_FILES)
     macros = {FAULTS: FAULT_KINDS, LESIONS: LESION_KINDS, "out-of-distribution": foreign}

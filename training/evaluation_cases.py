@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing import Slice, read_frames, read_image
-from training.data import Source
-from training.files import walk
+from preprocessing import Slice, read_image
+from training.data import Source, iterate_slices
+from training.errors import WrongMasks
 from training.foreign_images import OTHER_MODALITY, foreign_images
 from training.kinds import FINDINGS, KINDS
+from training.labels import find_masks, read_mask
 from training.phantom import make_phantom, phantom_bytes
 from training.planted_faults import FAULT_KINDS, PLACED, plant_fault
 from training.planted_lesions import LESION_KINDS, plant_lesion, read_anatomy
@@ -65,10 +66,10 @@ def held_out_cases(
             gets no lesions.
 
     Raises:
-        ValueError: `masks` has none of these slices, or one is damaged or of another size.
+        WrongMasks: `masks` has none of these slices, or one is damaged or of another size.
     """
-    mask_of = _find_masks(masks, chosen) if masks else {}
-    for pair, (image, source) in enumerate(read_chosen(data, chosen)):
+    mask_of = find_masks(masks, chosen) if masks else {}
+    for pair, (source, image) in enumerate(iterate_slices(data, chosen)):
         usual = Case(image, USUAL, "", source.group, source.study, pair)
         yield usual
         for number, kind in enumerate(FAULT_KINDS):
@@ -83,7 +84,7 @@ def _lesions(usual: Case, mask: Path) -> Iterator[Case]:
     try:
         anatomy = read_anatomy(usual.image, read_mask(mask))
     except ValueError as error:
-        raise ValueError(f"{mask.name}: {error}") from error
+        raise WrongMasks(f"{mask.name}: {error}") from error
     for number, kind in enumerate(LESION_KINDS, 100):
         rng = np.random.default_rng([SEED, usual.pair, number])
         lesion = plant_lesion(usual.image, anatomy, kind, rng)
@@ -106,7 +107,7 @@ def phantom_cases(count: int) -> Iterator[Case]:
 
 def labelled_cases(data: Sequence[Path], labels: Mapping[Source, str]) -> Iterator[Case]:
     """Yield the user's own images with the labels that they have in a table."""
-    for number, (image, source) in enumerate(read_chosen(data, list(labels))):
+    for number, (source, image) in enumerate(iterate_slices(data, labels)):
         label = labels[source]
         if label in NOTHING:
             yield Case(image, USUAL, "", source.group, source.study, number)
@@ -114,39 +115,10 @@ def labelled_cases(data: Sequence[Path], labels: Mapping[Source, str]) -> Iterat
             yield Case(image, label, LABELLED, source.group, source.study)
 
 
-def read_chosen(data: Sequence[Path], chosen: Sequence[Source]) -> Iterator[tuple[Slice, Source]]:
-    """Decode slices one file after the other, in the order of the files."""
-    wanted = {(source.path, source.frame): source for source in chosen}
-    names = {source.path for source in chosen}
-    for file in walk(data):
-        if file.name in names:
-            for image in read_frames(file.path.read_bytes()):
-                if source := wanted.pop((file.name, image.frame), None):
-                    yield image, source
-
-
 def inverted(image: Slice) -> Slice:
     """Turn bright into dark, as where MONOCHROME1 is taken for MONOCHROME2, or on X-ray film."""
     low, high = np.percentile(image.pixels, (0.5, 99.5)).astype(np.float32)
     return replace(image, pixels=high + low - np.clip(image.pixels, low, high))
-
-
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Read a PNG of labels, [H, W].
-
-    Raises:
-        ValueError: it cannot be read, or has colours.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            mask = np.asarray(picture)
-    except (OSError, UnidentifiedImageError) as error:
-        raise ValueError("the mask cannot be read; a PNG of labels 0 to 3 is expected") from error
-    if mask.ndim != 2:
-        raise ValueError("the mask has colours; a PNG of labels 0 to 3 is expected")
-    return mask.astype(np.uint8)
 
 
 def read_truth(path: Path, sources: Sequence[Source]) -> dict[Source, str]:
@@ -194,19 +166,6 @@ def read_truth(path: Path, sources: Sequence[Source]) -> dict[Source, str]:
     if n_usual in (0, len(found)):
         lacking = "usual (none)" if n_usual == 0 else "unusual"
         raise ValueError(f"{path.name} has no {lacking} images; a comparison needs both")
-    return found
-
-
-def _find_masks(folder: Path, chosen: Sequence[Source]) -> dict[str, Path]:
-    """Find the mask of each slice: the same file name without its ending, then .png."""
-    masks = {path.stem: path for path in sorted(folder.glob("*.png"))}
-    stems = {source.path: PurePosixPath(source.path).stem for source in chosen}
-    found = {path: masks[stem] for path, stem in stems.items() if stem in masks}
-    if not found:
-        raise ValueError(
-            f"{folder} has no mask of the {len(chosen)} evaluated slices: a mask is a PNG with the"
-            " file name of its slice"
-        )
     return found
 
 

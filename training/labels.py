@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -39,26 +40,33 @@ def label_by_masks(images: Collection, data: Sequence[Path], masks: Path, folder
     Raises:
         WrongMasks: the folder has no mask of these slices, or one that does not fit.
     """
-    found = _find_masks(masks, images.sources)
+    found = find_masks(masks, images.sources)
     state = hashlib.sha256(f"{_FORMAT}/{images.sha256}".encode())
     for name, mask in found.items():
         state.update(f"{name}/{hashlib.sha256(mask.read_bytes()).hexdigest()}".encode())
     path = folder / f"{state.hexdigest()[:32]}.labels.npy"
     if path.exists():
         return path
+    rows = {(s.path, s.frame): row for row, s in enumerate(images.sources)}
+    wanted = [source for source in images.sources if source.path in found]
+    with writing_labels(path, images) as labels:
+        n, size, _ = labels.shape
+        for start in range(0, n, _ROWS_AT_ONCE):
+            labels[start : start + _ROWS_AT_ONCE] = NO_LABEL
+        for source, image in iterate_slices(data, wanted):
+            labels[rows[source.path, source.frame]] = _fit(found[source.path], image, size)
+    return path
+
+
+@contextmanager
+def writing_labels(path: Path, images: Collection) -> Iterator[ByteArray]:
+    """Map a new file of labels, uint8 [N, S, S], aside; renamed when all is written."""
     n, _, size, _ = images.x.shape
     aside = path.with_name(path.name + ".part")
     labels = np.lib.format.open_memmap(aside, "w+", np.uint8, (n, size, size))
-    for start in range(0, n, _ROWS_AT_ONCE):
-        labels[start : start + _ROWS_AT_ONCE] = NO_LABEL
-    rows = {(s.path, s.frame): row for row, s in enumerate(images.sources)}
-    wanted = [source for source in images.sources if source.path in found]
-    for source, image in iterate_slices(data, wanted):
-        labels[rows[source.path, source.frame]] = _fit(found[source.path], image, size)
+    yield labels
     labels.flush()
-    del labels
     aside.replace(path)
-    return path
 
 
 def fit_mask(mask: ByteArray, spacing_mm: tuple[float, float], size: int) -> ByteArray:
@@ -103,7 +111,7 @@ def _fit(path: Path, image: Slice, size: int) -> ByteArray:
     return fit_mask(mask, image.spacing_mm, size)
 
 
-def _find_masks(folder: Path, sources: Sequence[Source]) -> dict[str, Path]:
+def find_masks(folder: Path, sources: Sequence[Source]) -> dict[str, Path]:
     """Find the masks of single-frame files by their names without the ending: path -> mask."""
     masks = {path.stem: path for path in sorted(folder.rglob("*.png"))}
     several = {source.path for source in sources if source.frame > 1}

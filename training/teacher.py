@@ -11,6 +11,7 @@ from model.runtime import LoadedModel, load_model
 from model.store import find_directory, unpack_model
 from preprocessing.resizing import resize
 from training.data import Collection
+from training.labels import writing_labels
 
 # The released model; every checkout has it.
 RELEASED = Path(__file__).parent.parent / "pretrained" / "spine_autoencoder.bentomodel"
@@ -45,17 +46,13 @@ def label_by_model(images: Collection, teacher: LoadedModel, folder: Path) -> Pa
     path = folder / f"{images.sha256[:16]}-{teacher.spec.sha256['model.onnx'][:16]}.labels.npy"
     if path.exists():
         return path
-    n, _, size, _ = images.x.shape
-    aside = path.with_name(path.name + ".part")
-    labels = np.lib.format.open_memmap(aside, "w+", np.uint8, (n, size, size))
     side = teacher.spec.input.size
-    for start in range(0, n, _BATCH):
-        part = np.asarray(images.x[start : start + _BATCH, 0], np.float32)
-        x = np.stack([np.clip(resize(picture, side, side), 0, 1) for picture in part])[:, None]
-        for row, shares in enumerate(teacher.compute(x).tissues, start):
-            fine = [resize(np.ascontiguousarray(share), size, size) for share in shares]
-            labels[row] = np.argmax(fine, axis=0)
-    labels.flush()
-    del labels
-    aside.replace(path)
+    with writing_labels(path, images) as labels:
+        n, size, _ = labels.shape
+        for start in range(0, n, _BATCH):
+            part = np.asarray(images.x[start : start + _BATCH, 0], np.float32)
+            x = np.stack([np.clip(resize(picture, side, side), 0, 1) for picture in part])[:, None]
+            for row, shares in enumerate(teacher.compute(x).tissues, start):
+                fine = [resize(np.ascontiguousarray(share), size, size) for share in shares]
+                labels[row] = np.argmax(fine, axis=0)
     return path

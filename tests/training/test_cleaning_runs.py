@@ -17,10 +17,9 @@ from click.testing import CliRunner, Result
 from model.runtime import load_model
 from model.store import find_directory
 from tests.dicom_files import make_dicom
-from tests.training.small import INSPECTOR, NETWORK, QUICK
+from tests.training.small import small_options
 from training.__main__ import main
 from training.errors import NotResumable
-from training.options import Options
 from training.start import start
 
 ROOT = Path(__file__).parents[2]
@@ -173,19 +172,7 @@ def test_a_folder_that_changed_is_decoded_anew_by_a_new_run(
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(phantom_folder, data)
-    options = Options(
-        data=(str(data),),
-        name="cleaning_test",
-        network=NETWORK,
-        inspector=INSPECTOR,
-        config=QUICK,
-        device="cpu",
-        threads=1,
-        exclude=(),
-        description="",
-        command="",
-        masks=str(phantom_masks),
-    )
+    options = small_options(data, phantom_masks, name="cleaning_test")
     first = start(options, tmp_path / "one").images
     (data / "phantom_00003.dcm").write_bytes((data / "phantom_00004.dcm").read_bytes())
     second = start(options, tmp_path / "two").images

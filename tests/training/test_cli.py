@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from model.runtime import load_model
 from model.store import find_directory
-from tests.training.small import INSPECTOR, NETWORK, QUICK
+from tests.training.small import small_options
 from training import options as choices
 from training import run
 from training.__main__ import main
@@ -104,19 +104,7 @@ def test_a_run_that_was_cut_off_is_resumed_with_the_same_result(
     phantom_folder: Path, phantom_masks: Path, tmp_path: Path
 ) -> None:
     def options(folder: str) -> choices.Options:
-        return choices.Options(
-            data=(str(phantom_folder),),
-            name="training_resume",
-            network=NETWORK,
-            inspector=INSPECTOR,
-            config=QUICK,
-            device="cpu",
-            threads=1,
-            exclude=(),
-            description="",
-            command=folder,
-            masks=str(phantom_masks),
-        )
+        return small_options(phantom_folder, phantom_masks, name="training_resume", command=folder)
 
     def kill(metrics: EpochMetrics) -> None:
         if metrics.network == "inspector":

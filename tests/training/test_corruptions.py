@@ -114,7 +114,6 @@ def test_the_marks_of_a_local_change_are_where_it_is() -> None:
     x, donor = PICTURES["full"], PICTURES["full"].T.copy()
     for seed in range(40):
         found = corrupt_locally(x, anatomy(), donor, np.random.default_rng(seed))
-        assert found.kind == "local"
         assert 0 <= found.changed.min() <= found.changed.max() <= 1
         difference = np.abs(found.x - x)
         strong = difference > 0.4

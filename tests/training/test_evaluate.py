@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from model.calibration import calibrate
 from model.strata import StratumKey
@@ -18,6 +17,7 @@ from model.verdict import judge as verdict_of
 from preprocessing import InputSpec, read_image, to_input
 from training import evaluation_cases as cases_of
 from training.data import Source, load_images
+from training.errors import WrongMasks
 from training.evaluate import (
     HELD_OUT,
     LABELLED,
@@ -28,7 +28,7 @@ from training.evaluate import (
     held_out_suite,
     run_suite,
 )
-from training.evaluation_cases import LESIONS, USUAL, Case, read_mask, read_truth
+from training.evaluation_cases import LESIONS, USUAL, Case, read_truth
 from training.evaluation_page import as_json, write_evaluation
 from training.foreign_images import FOREIGN_KINDS, as_slice
 from training.judging import Judge, judge_cases, mask_on_map
@@ -132,20 +132,14 @@ def test_the_page_needs_nothing_from_the_network_and_shows_no_patient(
 def test_a_user_of_masks_for_other_slices_is_told(
     sources: tuple[Source, ...], folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match="no mask of the 6 evaluated slices"):
+    with pytest.raises(WrongMasks, match="no mask of these 6 slices"):
         next(cases_of.held_out_cases([folder / "dicom"], sources, tmp_path))
     (tmp_path / "phantom_00000.png").write_bytes(encode_png(np.zeros((8, 8), np.uint8)))
-    with pytest.raises(ValueError, match=r"phantom_00000.png: the mask has 8 x 8 pixels"):
+    with pytest.raises(WrongMasks, match=r"phantom_00000.png: the mask has 8 x 8 pixels"):
         list(cases_of.held_out_cases([folder / "dicom"], sources, tmp_path))
     (tmp_path / "phantom_00000.png").write_text("no picture")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(WrongMasks, match="cannot be read"):
         list(cases_of.held_out_cases([folder / "dicom"], sources, tmp_path))
-
-
-def test_a_mask_has_no_colours(tmp_path: Path) -> None:
-    Image.new("RGB", (4, 4)).save(tmp_path / "colours.png")
-    with pytest.raises(ValueError, match="colours"):
-        read_mask(tmp_path / "colours.png")
 
 
 def test_every_phantom_has_its_normal_twin(judge: Judge) -> None:

@@ -12,17 +12,15 @@ from model.inspector import Inspection
 from model.spec import InspectorConfig
 from tests.training.small import INSPECTOR, weights
 from tests.training.usual_slices import SIZE, usual_set
+from training.augmentation import augment_labelled, remap, shift
 from training.config import FitConfig
 from training.errors import Diverged, NotResumable, TooFewImages
 from training.fit import EpochMetrics
 from training.fit_inspector import (
     _anatomy_loss,
-    _augment,
     _learning_rate,
     _mark_loss,
     _plant,
-    _remap,
-    _shift,
     fit_inspector,
 )
 from training.training_set import NO_LABEL, TrainingSet
@@ -156,7 +154,7 @@ def random_slices(n: int, n_labelled: int) -> tuple[NDArray[np.float32], NDArray
 
 def test_labels_move_with_the_picture() -> None:
     x, labels = random_slices(16, 16)
-    moved, moved_labels = _augment(x, labels, np.random.default_rng(2))
+    moved, moved_labels = augment_labelled(x, labels, np.random.default_rng(2))
     assert moved.shape == x.shape
     assert moved.dtype == np.float32
     assert 0 <= moved.min() <= moved.max() <= 1
@@ -172,21 +170,21 @@ def test_labels_move_with_the_picture() -> None:
 
 def test_slices_without_labels_stay_without() -> None:
     x, labels = random_slices(16, 8)
-    _, moved = _augment(x, labels, np.random.default_rng(3))
+    _, moved = augment_labelled(x, labels, np.random.default_rng(3))
     assert (moved[8:] == NO_LABEL).all()
     assert moved[:8].max() <= 3
 
 
 def test_a_shift_by_whole_pixels_brings_in_zeros() -> None:
     picture = np.arange(1, 10).reshape(3, 3)
-    np.testing.assert_array_equal(_shift(picture, 1, 0), [[0, 0, 0], [1, 2, 3], [4, 5, 6]])
-    np.testing.assert_array_equal(_shift(picture, -1, 2), [[0, 0, 4], [0, 0, 7], [0, 0, 0]])
-    np.testing.assert_array_equal(_shift(picture, 0, 0), picture)
+    np.testing.assert_array_equal(shift(picture, 1, 0), [[0, 0, 0], [1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(shift(picture, -1, 2), [[0, 0, 4], [0, 0, 7], [0, 0, 0]])
+    np.testing.assert_array_equal(shift(picture, 0, 0), picture)
 
 
 def test_a_new_contrast_is_one_continuous_curve_that_keeps_black() -> None:
     x = np.tile(np.linspace(0, 1, 101, dtype=np.float32), (40, 3, 1))
-    mapped = _remap(x, np.random.default_rng(4))
+    mapped = remap(x, np.random.default_rng(4))
     assert not mapped[:, :, 0].any()
     assert 0 <= mapped.min() <= mapped.max() <= 1.03
     np.testing.assert_array_equal(mapped[:, 0], mapped[:, 2])  # equal values stay equal
