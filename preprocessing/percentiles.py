@@ -1,4 +1,4 @@
-"""Compute two percentiles of an image by counting, without a copy of it."""
+"""Compute two percentiles of an image exactly, without sorting it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 _Counts = npt.NDArray[np.intp]
+_Ranks = tuple[int, int]
 
 # 16-bit values: their counts take 1 MB at most.
 _LARGEST_COUNTED = 65535.0
 # One block for an ordinary slice; a 4096 x 4096 one would take 200 MB at once.
 _AT_ONCE = 1 << 18
-# Up to here sorting in part is as quick as counting bits, and its copy is small.
-_LARGEST_SORTED = 1 << 20
+# Up to here masks and the values beyond a guess are small; above, values are counted by blocks.
+_ORDINARY = 1 << 20
+# Pixels that the guess is made from; with 1024 or 8192 it takes as long.
+_SAMPLE = 2048
 _SIGN_BIT = np.uint32(1 << 31)
 
 
 def percentiles(pixels: FloatArray, low: float, high: float) -> tuple[float, float]:
     """Compute two percentiles as `numpy.percentile` does, by linear interpolation.
 
-    Integers, which most slices hold, are counted: 0.4 ms for 384 x 384 against 1.1 ms. So are the
-    bits of the floats of a large image, which `numpy.percentile` would copy.
+    An ordinary slice takes 0.1 ms for 384 x 384 pixels, `numpy.percentile` 1.1 ms: a guess from
+    some of the pixels leaves 2 % of them to sort. Of a large image, which may be made so that the
+    guess is bad, values or their bits are counted.
 
     Args:
         pixels: [H, W], finite.
@@ -32,22 +36,59 @@ def percentiles(pixels: FloatArray, low: float, high: float) -> tuple[float, flo
         high: 0 to 100.
     """
     flat = pixels.ravel()
+    places = [(flat.size - 1) * percent / 100 for percent in (low, high)]
+    ranks = [(math.floor(place), math.ceil(place)) for place in places]
+    if flat.size <= _ORDINARY:
+        sample = np.sort(flat[:: max(1, flat.size // _SAMPLE) | 1])  # odd: not along one column
+        found = [_beyond_guess(flat, sample, pair) for pair in ranks]
+    else:
+        found = _by_counting(flat, ranks)
+    at_low, at_high = (
+        below + (above - below) * (place % 1)
+        for (below, above), place in zip(found, places, strict=True)
+    )
+    return at_low, at_high
+
+
+def _beyond_guess(flat: FloatArray, sample: FloatArray, ranks: _Ranks) -> tuple[float, float]:
+    """Find the values with two neighbouring ranks among those on one side of a guessed value.
+
+    Args:
+        flat: all values.
+        sample: some of them, ascending; how well they stand for the rest decides about speed alone.
+        ranks: counted from 0, ascending.
+    """
+    share = ranks[0] / flat.size
+    # Three standard deviations of a sample's quantile towards the middle.
+    margin = 3 * math.sqrt(sample.size * share * (1 - share)) + 2
+    if share > 0.5:
+        guess = sample[max(0, math.floor(share * sample.size - margin))]
+        far = flat[flat > guess]
+        first = flat.size - far.size
+    else:
+        guess = sample[min(sample.size - 1, math.ceil(share * sample.size + margin))]
+        far, first = flat[flat < guess], 0
+    if first <= ranks[0] and ranks[1] < first + far.size:
+        far.sort()
+        return float(far[ranks[0] - first]), float(far[ranks[1] - first])
+    n_below = np.count_nonzero(flat < guess)
+    if n_below <= ranks[0] and ranks[1] < n_below + np.count_nonzero(flat == guess):
+        return float(guess), float(guess)  # a dark background is one value
+    at = np.partition(flat, ranks)
+    return float(at[ranks[0]]), float(at[ranks[1]])
+
+
+def _by_counting(flat: FloatArray, ranks: Sequence[_Ranks]) -> list[tuple[float, float]]:
+    """Find the values with these pairs of ranks without a copy of a large image."""
+    wanted = [rank for pair in ranks for rank in pair]
     lowest, highest = float(flat.min()), float(flat.max())
     counts = _count_integers(flat, lowest, highest)
-    if counts is None and flat.size <= _LARGEST_SORTED:
-        at_low, at_high = np.percentile(flat, (low, high))
-        return float(at_low), float(at_high)
-    places = [(flat.size - 1) * percent / 100 for percent in (low, high)]
-    ranks = [rank for place in places for rank in (math.floor(place), math.ceil(place))]
-    if counts is not None:
-        found = [lowest + at for at in np.searchsorted(np.cumsum(counts), ranks, side="right")]
+    if counts is None:
+        found = _select(flat, wanted)
     else:
-        found = _select(flat, ranks)
-    below_low, above_low, below_high, above_high = map(float, found)
-    return (
-        below_low + (above_low - below_low) * (places[0] % 1),
-        below_high + (above_high - below_high) * (places[1] % 1),
-    )
+        ends = np.cumsum(counts)
+        found = [lowest + float(at) for at in np.searchsorted(ends, wanted, side="right")]
+    return list(zip(found[::2], found[1::2], strict=True))
 
 
 def _blocks(flat: FloatArray) -> Iterator[FloatArray]:

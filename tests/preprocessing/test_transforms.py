@@ -8,7 +8,7 @@ import pytest
 
 from preprocessing import InputSpec, Slice, read_image, to_input
 from preprocessing.percentiles import percentiles
-from preprocessing.resizing import resize, resize_matrix
+from preprocessing.resizing import resize, resize_matrix, resize_rows
 from preprocessing.transforms import fitted_shape, scale_intensity, window
 from tests.preprocessing.dicom_files import native
 
@@ -34,6 +34,30 @@ def test_percentiles_equal_those_of_numpy(slope: float, percents: tuple[float, f
     pixels *= np.float32(slope)
     expected = np.percentile(pixels.astype(np.float64), percents)
     np.testing.assert_allclose(percentiles(pixels, *percents), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((1, 1)),
+        np.full((300, 300), 7.0),
+        np.array([[3.0, 1.0]]),
+        np.where(np.arange(90_000) < 30_000, 0, np.arange(90_000) - 29_999).reshape(300, 300),
+        np.repeat(np.arange(100.0), 900).reshape(300, 300),
+        # One column in 43 is another: the pixels that the guess is made from may be all of it.
+        np.where(np.arange(90_000) % 43 == 0, -1e6, np.arange(90_000)).reshape(300, 300),
+        np.where(np.arange(90_000) % 43 == 0, 1e6, -np.arange(90_000)).reshape(300, 300),
+        np.array([[-0.0, 0.0, 1e-45, 3e38, -3e38]]),
+    ],
+    ids=["one", "constant", "two", "dark", "steps", "low comb", "high comb", "extremes"],
+)
+@pytest.mark.parametrize("percents", [(0.5, 99.5), (0.0, 100.0), (49.0, 51.0), (99.9, 100.0)])
+def test_percentiles_do_not_depend_on_the_guess(
+    pixels: npt.NDArray[np.float64], percents: tuple[float, float]
+) -> None:
+    found = percentiles(pixels.astype(np.float32), *percents)
+    expected = np.percentile(pixels.astype(np.float32).astype(np.float64), percents)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("offset", [0.0, -1e4, 7e37])
@@ -73,6 +97,20 @@ def test_a_constant_image_becomes_zeros(value: float) -> None:
 def test_a_range_beyond_float32_stays_finite() -> None:
     pixels = np.array([[-3e38, 0.0, 3e38]], np.float32)
     assert scale_intensity(pixels, *window(pixels, 0, 100)).tolist() == [[0.0, 0.5, 1.0]]
+
+
+def plainly_resized(pixels: npt.NDArray[np.float32], n_out: int) -> npt.NDArray[np.float32]:
+    return resize_matrix(pixels.shape[0], n_out) @ pixels
+
+
+@pytest.mark.parametrize("n_in", [1, 5, 100, 191, 192, 193, 433, 640, 2048, 2049, 5000])
+@pytest.mark.parametrize("n_out", [1, 11, 12, 13, 192])
+def test_resizing_by_bands_equals_the_whole_matrix(n_in: int, n_out: int) -> None:
+    pixels = np.random.default_rng(4).random((n_in, 3), np.float32)
+    found = resize_rows(pixels, n_out)
+    np.testing.assert_allclose(found, plainly_resized(pixels, n_out), atol=3e-7)
+    doubled = resize_rows(pixels, n_out, lambda rows: rows + rows)
+    np.testing.assert_allclose(doubled, 2 * found, atol=6e-7)
 
 
 def test_halving_averages_with_a_triangle() -> None:
