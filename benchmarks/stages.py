@@ -1,0 +1,146 @@
+"""Take files through the stages of the service in this process, each stage under a stopwatch."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from benchmarks.stopwatch import Spent, Stopwatch
+
+if TYPE_CHECKING:
+    from model.calibration import Verdict
+    from model.runtime import Compute, LoadedModel
+    from serving.contract import Prediction, Upload
+
+# As service.py has it for its workers; numpy reads it when it is imported. A second thread that
+# waits for small matrices doubles a request's computing.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("BENTOML_HOME", str(Path(__file__).parents[1] / ".bentoml"))
+
+T = TypeVar("T")
+Lap = dict[str, Spent]
+
+# Of a batch; network: the session alone; scores: what else `AutoencoderRunner.score` does.
+BATCH_STAGES = ("parse", "decode", "resize", "network", "scores", "verdict")
+STAGES = ("receive", *BATCH_STAGES, "answer")
+_BOUNDARY = "------------------------d74496d66958873e"
+
+
+class Stages:
+    """The service in this process, under two stopwatches: of one thread, and of all.
+
+    Raises:
+        click.ClickException: there is no model, or it is damaged.
+    """
+
+    def __init__(self) -> None:
+        import service
+
+        self.watch, self._whole = Stopwatch(), Stopwatch(time.process_time)
+        self._anomaly, runner = service.SpineAnomaly(), service.AutoencoderRunner()
+        if runner.model is None:
+            raise click.ClickException("the store's model cannot be used; import the released one")
+        self.model: LoadedModel = runner.model
+        runner.model = replace(self.model, compute=self._timed(self.model.compute))
+        self._score = runner.score  # BentoML builds this method anew at each access
+        # The decorator makes it a Service.
+        self._output = service.SpineAnomaly.apis["predict"].output_spec  # type: ignore[attr-defined]
+        self._loop = asyncio.new_event_loop()
+
+    def request(self, data: bytes) -> tuple[Lap, Spent]:
+        """Take one file from the body of a form to the body of the answer."""
+        from serving.decision import decide
+
+        upload = self.watch.time("receive", receive, *form(data))
+        (row,), (verdict,) = self._read_and_score([upload.data])
+        self.watch.time("verdict", decide, upload, self.model.calibration, float(row[0]), verdict)
+        prediction = self._whole.time("service", self._answer, upload)
+        self.watch.time("answer", self._encode, type(prediction), prediction.model_dump())
+        return self._lap(1), self._whole.lap()["service"]
+
+    def batch(self, files: Sequence[bytes]) -> Lap:
+        """Take files from their bytes to their verdicts, in one batch of the model."""
+        self._read_and_score(files)
+        return self._lap(len(files))
+
+    def find_children(self) -> None:
+        """Count the decoder processes too, which the first compressed files have started."""
+        self.watch.find_children()
+        self._whole.find_children()
+
+    def close(self) -> None:
+        """End its threads."""
+        self._loop.run_until_complete(self._anomaly.close())
+        self._loop.close()
+
+    def _read_and_score(self, files: Sequence[bytes]) -> tuple[Any, list[Verdict]]:
+        import numpy as np
+
+        from model.verdict import judge
+        from preprocessing import open_image, to_input
+
+        spec, time_ = self.model.spec, self.watch.time
+        opened = [time_("parse", open_image, data) for data in files]
+        slices = [time_("decode", next, image.slices()) for image in opened]
+        x = [time_("resize", to_input, image, spec.input) for image in slices]
+        rows = time_("scores", self._score, np.stack(x))
+        calibration, columns = self.model.calibration, spec.columns
+        return rows, [
+            time_("verdict", judge, calibration, columns, row, image.facts)
+            for row, image in zip(rows, slices, strict=True)
+        ]
+
+    def _timed(self, compute: Compute) -> Compute:
+        return lambda x: self.watch.time("network", compute, x)
+
+    def _lap(self, n_files: int) -> Lap:
+        lap = self.watch.lap(n_files)
+        return lap | {"scores": lap["scores"] - lap["network"]}
+
+    def _answer(self, upload: Upload) -> Prediction:
+        answer: Prediction = self._loop.run_until_complete(self._anomaly._answer(upload, "0" * 32))
+        return answer
+
+    def _encode(self, kind: type[Prediction], fields: dict[str, Any]) -> object:
+        """Make the answer's body as BentoML does after `predict`."""
+        from _bentoml_impl.serde import JSONSerde  # type: ignore[import-untyped]  # untyped
+
+        return finish(self._output.to_http_response(kind(**fields), JSONSerde()))
+
+
+def form(data: bytes) -> tuple[bytearray, list[tuple[bytes, bytes]]]:
+    """Write the body and the headers that `curl -F file=@slice.dcm` sends."""
+    head = (
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="slice.dcm"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    body = bytearray(head.encode() + data + f"\r\n--{_BOUNDARY}--\r\n".encode())
+    return body, [(b"content-type", f"multipart/form-data; boundary={_BOUNDARY}".encode())]
+
+
+def receive(body: bytearray, headers: list[tuple[bytes, bytes]]) -> Upload:
+    """Take the file out of a body as the gate and the contract do."""
+    from starlette.datastructures import QueryParams
+
+    from serving.contract import read_upload
+    from serving.gate import Received, read_media_type
+
+    received = Received(body, *read_media_type(headers), time.perf_counter())
+    return read_upload(received, QueryParams())
+
+
+def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that waits for nothing, without an event loop's own time."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise RuntimeError("it waits for something")
