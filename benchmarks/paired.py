@@ -6,27 +6,17 @@ idles, and what counts is the difference of the turns' medians.
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from benchmarks.load import drive
-
-HERE = Path(__file__).parents[1]
-STARTED_WITHIN_S = 60
+from benchmarks.contenders.starting import contenders
+from benchmarks.driver import bottleneck, drive
+from benchmarks.load import find_files
+from benchmarks.processes import HERE, Server, free_port, running, tree_cpu_s
 
 
 @dataclass(frozen=True)
@@ -38,66 +28,15 @@ class Turn:
     requests_per_s: float
 
 
-@contextmanager
-def serve(checkout: Path, home: Path) -> Iterator[tuple[str, int]]:
-    """Serve a checkout with this environment's packages and this store's models.
-
-    Yields:
-        (URL, process id of the supervisor).
-    """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    models = Path(os.environ.get("BENTOML_HOME", HERE / ".bentoml")) / "models"
-    home.mkdir()
-    (home / "models").symlink_to(models)
-    process = subprocess.Popen(  # noqa: S603 - our own service
-        [sys.executable, "-m", "bentoml", "serve", "service:SpineAnomaly", "--port", str(port)],
-        cwd=checkout,
-        env=os.environ
-        | {
-            "BENTOML_HOME": str(home),
-            "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
-            "BENTOML_DO_NOT_TRACK": "True",
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(url, process)
-        yield url, process.pid
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + STARTED_WITHIN_S
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/readyz"):  # noqa: S310 - our own service
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise click.ClickException("a server did not start")
-
-
-def tree_cpu_s(pid: int) -> float:
-    """Seconds of computing that a process and its living descendants have used."""
-    import psutil
-
-    root = psutil.Process(pid)
-    times = [process.cpu_times() for process in (root, *root.children(recursive=True))]
-    return float(sum(used.user + used.system for used in times))
-
-
-def turn(url: str, pid: int, bodies: list[bytes], clients: int, seconds: float) -> Turn:
+def turn(server: Server, files: list[Path], clients: int, seconds: float) -> Turn:
     """Drive one server."""
-    before = tree_cpu_s(pid)
-    load = asyncio.run(drive(url, bodies, clients, seconds))
+    before = tree_cpu_s(server.pid)
+    (load,) = drive(server.port, files, [(clients, seconds)])
     if load.errors or not load.requests:
         raise click.ClickException(f"the run had errors: {load.errors}")
-    used_ms = (tree_cpu_s(pid) - before) * 1e3
+    if reason := bottleneck(load):
+        click.echo(f"do not quote this: {reason}", err=True)
+    used_ms = (tree_cpu_s(server.pid) - before) * 1e3
     return Turn(used_ms / load.requests, load.p50_ms, load.requests_per_s)
 
 
@@ -112,24 +51,21 @@ def main(files: tuple[Path, ...], other: Path, clients: int, seconds: float, tur
 
     Example: python -m benchmarks.paired slices/ --other ../before --clients 8
     """
-    paths = [p for f in files for p in ([f] if f.is_file() else sorted(f.rglob("*.dcm")))]
-    bodies = [path.read_bytes() for path in paths]
-    if not bodies:
-        raise click.UsageError("no .dcm file there")
+    paths = find_files(files)
     measured: dict[str, list[Turn]] = {"this": [], "other": []}
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        servers = {
-            "this": stack.enter_context(serve(HERE, folder / "this")),
-            "other": stack.enter_context(serve(other, folder / "other")),
-        }
-        for url, pid in servers.values():
-            turn(url, pid, bodies, clients, 2.0)  # warm
+        servers = {}
+        for name, checkout in (("this", HERE), ("other", other.resolve())):
+            port = free_port()
+            command = contenders()["this"].command(port, workers=1)
+            servers[name] = stack.enter_context(running(command, port, checkout))
+        for server in servers.values():
+            turn(server, paths, clients, 2.0)  # warm
         for number in range(turns):
             names = ["this", "other"] if number % 2 else ["other", "this"]
             for name in names:
-                measured[name].append(turn(*servers[name], bodies, clients, seconds))
-    click.echo(f"{len(bodies)} files, {clients} clients, {turns} turns of {seconds:g} s each")
+                measured[name].append(turn(servers[name], paths, clients, seconds))
+    click.echo(f"{len(paths)} files, {clients} clients, {turns} turns of {seconds:g} s each")
     for name, runs in measured.items():
         columns = []
         for field in ("cpu_ms", "p50_ms", "requests_per_s"):

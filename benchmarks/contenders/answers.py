@@ -1,0 +1,40 @@
+"""One slice's scores -> the answer of the contenders that use the released model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from model.calibration import Calibration
+from model.conformal import Scores
+from model.verdict import judge
+from preprocessing import SliceFacts
+
+Answer = dict[str, str | float | bool | None]
+
+
+def answer(
+    calibration: Calibration, columns: Sequence[str], row: Scores, facts: SliceFacts
+) -> Answer:
+    """Judge a slice as SpineAnomaly does.
+
+    Args:
+        calibration: of the model.
+        columns: names of its scores.
+        row: the scores, [K].
+        facts: what the header says.
+    """
+    verdict = judge(calibration, columns, row, facts)
+    return {
+        "reconstruction_mse": float(row[0]),
+        "anomaly_score": round(verdict.anomaly_score, 4),
+        "p_value": verdict.p_value,
+        "channel": verdict.channel,
+        "is_anomaly": verdict.p_value <= calibration.alarm_rate,
+        "alarm_rate": calibration.alarm_rate,
+        "threshold": None,
+        "in_scope": verdict.scope_reason is None,
+        "scope_reason": verdict.scope_reason,
+        "pooled": verdict.is_pooled,
+        "frame": 1,
+        "frames": 1,
+    }

@@ -1,0 +1,79 @@
+"""How each contender is started."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A service that answers POST /predict and GET /readyz.
+
+    Args:
+        name: on the command line.
+        title: in tables.
+        module: what BentoML or uvicorn serves.
+        is_bento: served by BentoML.
+        python: interpreter that has what it needs.
+        gives_scores: of the released model, so that its answers can be compared.
+    """
+
+    name: str
+    title: str
+    module: str
+    is_bento: bool = True
+    python: str = sys.executable
+    gives_scores: bool = True
+
+    def command(self, port: int, workers: int) -> list[str]:
+        """What to run."""
+        place = ["--host", "127.0.0.1", "--port", str(port)]
+        if self.is_bento:
+            bentoml = [self.python, "-m", "bentoml", "serve", self.module, *place]
+            return [*bentoml, "--timeout-graceful-shutdown", "25"]
+        return [self.python, "-m", "uvicorn", self.module, *place, "--workers", str(workers)]
+
+    def environ(self, workers: int) -> dict[str, str]:
+        """Variables that it is run with: as many workers, and no more threads than cores."""
+        threads = str(max(1, (os.cpu_count() or 1) // workers))
+        mine = {"SPINE_WORKERS": str(workers)}
+        if not self.is_bento:
+            # As many threads of each worker as cores would only wait for one another.
+            mine |= {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads}
+        return mine
+
+
+def contenders(keras_python: str | None = None) -> dict[str, Contender]:
+    """All contenders by name.
+
+    Args:
+        keras_python: an interpreter that has TensorFlow; without one its contender is left out.
+    """
+    folder = "benchmarks.contenders"
+    known = [
+        Contender("this", "this service", "service:SpineAnomaly"),
+        Contender("stock", "`bentoml.depends` + `batchable`", f"{folder}.stock:Stock"),
+        Contender(
+            "fastapi_torch", "FastAPI + torch", f"{folder}.fastapi_torch:app", is_bento=False
+        ),
+        Contender(
+            "floor",
+            "floor: receive, answer",
+            f"{folder}.floor:Floor",
+            gives_scores=False,
+        ),
+    ]
+    if keras_python:
+        known.append(
+            Contender(
+                "fastapi_keras",
+                "the original's design: FastAPI + Keras",
+                f"{folder}.fastapi_keras:app",
+                is_bento=False,
+                python=keras_python,
+                gives_scores=False,
+            )
+        )
+    return {contender.name: contender for contender in known}

@@ -1,0 +1,194 @@
+"""Measure this service beside its alternatives: `python -m benchmarks.serve --help`.
+
+Each round starts each contender in turn; the order turns from round to round, since machines drift.
+Compare numbers of one run only.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchmarks.environment import cores, environment
+
+if TYPE_CHECKING:
+    from benchmarks.contenders.starting import Contender
+    from benchmarks.rounds import Plan, Results
+    from benchmarks.slices import FileSet
+
+MIX, ALIKE = "mix", "370 kB"
+_NAMES = ("this", "stock", "fastapi_torch", "fastapi_keras", "floor")
+NOT_QUOTED = 3  # the exit code: all was measured, but not all of it counts
+
+
+def plan_of(sets: Sequence[FileSet], folder: Path, clients: Sequence[int], seconds: float) -> Plan:
+    """Write the files into a folder and lay out the loads.
+
+    Args:
+        sets: the mix, and files that are alike.
+        folder: empty.
+        clients: of the mix; the others are sent by 1 and by 32.
+        seconds: of each load.
+    """
+    from benchmarks.rounds import Plan
+
+    files = {}
+    for number, one in enumerate(sets):
+        place = folder / str(number)
+        place.mkdir()
+        files[one.name] = [place / f"{index:03}.dcm" for index in range(len(one.files))]
+        for path, content in zip(files[one.name], one.files, strict=True):
+            path.write_bytes(content)
+    alike = [(ALIKE, n) for n in (1, 32) if n in clients]
+    return Plan(
+        files=files,
+        loads=[*alike, *((MIX, n) for n in clients)],
+        burst_files=ALIKE,
+        seconds=seconds,
+        warm_s=min(2.0, seconds),
+        # Long enough for 64 clients to fill every queue.
+        burst_s=min(6.0, 4 * seconds),
+    )
+
+
+def measure(chosen: Sequence[Contender], plan: Plan, workers: int, rounds: int) -> Results:
+    """Play all rounds.
+
+    Raises:
+        ClickException: a contender does not start, refuses a file, or computes something else.
+    """
+    from benchmarks.rounds import Results, check_scores, play, start_alone
+
+    results = Results([], [], [])
+    for number in range(rounds):
+        turned = [*chosen[number % len(chosen) :], *chosen[: number % len(chosen)]]
+        scores = {}
+        for contender in turned:
+            click.echo(f"round {number + 1} of {rounds}: {contender.name}, one worker", err=True)
+            scores[contender.name] = start_alone(contender, plan, number, results)
+        check_scores(scores)
+        for contender in turned:
+            click.echo(f"round {number + 1} of {rounds}: {contender.name}", err=True)
+            play(contender, plan, workers, number, results)
+    return results
+
+
+def _numbers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
+    try:
+        numbers = [int(number) for number in text.split(",")]
+    except ValueError as error:
+        raise click.BadParameter("write numbers with commas between, such as 1,8,32") from error
+    if min(numbers) < 1:
+        raise click.BadParameter("use numbers of 1 or more")
+    return numbers
+
+
+def _chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
+    names = text.split(",") if text else []
+    if unknown := set(names) - set(_NAMES):
+        raise click.BadParameter(f"{', '.join(sorted(unknown))}: choose of {', '.join(_NAMES)}")
+    return names
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--only", callback=_chosen, default="", help="Contenders, with commas between.")
+@click.option("--clients", callback=_numbers, default="1,8,32,128", help="Of the mix of files.")
+@click.option("--seconds", default=5.0, type=click.FloatRange(0.1), help="Length of each load.")
+@click.option("--rounds", default=3, type=click.IntRange(1), help="Of all contenders.")
+@click.option("--workers", default=cores(), type=click.IntRange(1), help="Of each contender.")
+@click.option("--data", type=click.Path(exists=True, path_type=Path), help="Files for the mix.")
+@click.option("--keras", type=click.Path(exists=True), help="A Python that has TensorFlow.")
+@click.option("--keep-going", is_flag=True, help="Exit 0 although a run is not quoted.")
+@click.option("--quick", is_flag=True, help="One short round, to see that it works.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="File to write.")
+@click.option("--png", "png_file", type=click.Path(path_type=Path), help="File to write.")
+def main(
+    only: list[str],
+    clients: list[int],
+    seconds: float,
+    rounds: int,
+    workers: int,
+    data: Path | None,
+    keras: str | None,
+    keep_going: bool,
+    quick: bool,
+    json_file: Path | None,
+    png_file: Path | None,
+) -> None:
+    """Drive this service, its alternatives and the floor in turns, and print what each took.
+
+    The alternatives: the same model behind `bentoml.depends` and `batchable`, FastAPI with torch,
+    and with --keras the original's design. The floor receives a file and answers, no more.
+
+    Example: python -m benchmarks.serve --only this,stock --rounds 2 --json results.json
+    """
+    from benchmarks.contenders.starting import contenders
+    from benchmarks.slices import alike, mix, of_folder
+    from benchmarks.tables import long_tables
+
+    if quick:
+        clients, seconds, rounds = [1, 8], 0.5, 1
+    known = contenders(keras)
+    if "fastapi_keras" in only and not keras:
+        raise click.UsageError("name a Python that has TensorFlow with --keras")
+    chosen = [contender for name, contender in known.items() if not only or name in only]
+    sets = [of_folder(data) if data else mix(), alike()]
+    if not sets[0].files:
+        raise click.UsageError("no .dcm file there")
+    settings = {"workers": workers, "rounds": rounds, "seconds": seconds, "clients": clients}
+    results: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": _command(settings, only, data, keras),
+        **environment((one.python for one in chosen), ("tensorflow", "keras")),
+        "settings": settings,
+        "files": {one.name: one.description for one in sets},
+        "contenders": {one.name: one.title for one in chosen},
+    }
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        plan = plan_of(sets, Path(folder), clients, seconds)
+        results |= asdict(measure(chosen, plan, workers, rounds))
+    click.echo(long_tables(results))
+    if json_file:
+        json_file.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    if png_file:
+        from benchmarks.plots import draw
+
+        draw(results, png_file)
+    sys.exit(0 if keep_going else _exit_code(results))
+
+
+def _command(
+    settings: dict[str, Any], only: list[str], data: Path | None, keras: str | None
+) -> str:
+    """What to type for the same run; paths are nobody's business."""
+    words = ["python -m benchmarks.serve"]
+    for name, value in settings.items():
+        words.append(f"--{name} {','.join(map(str, value)) if name == 'clients' else value}")
+    words += [f"--only {','.join(only)}"] if only else []
+    words += ["--data DATA"] if data else []
+    words += ["--keras PYTHON"] if keras else []
+    return " ".join(words)
+
+
+def _exit_code(results: dict[str, Any]) -> int:
+    """Say on stderr what is not quoted."""
+    refused = [row for row in results["loads"] + results["bursts"] if row["not_quoted"]]
+    for row in refused:
+        click.echo(
+            f"not quoted: {row['contender']}, {row['files']}, {row['clients']} clients,"
+            f" round {row['round'] + 1}: {row['not_quoted']}",
+            err=True,
+        )
+    return NOT_QUOTED if refused else 0
+
+
+if __name__ == "__main__":
+    main()
