@@ -9,17 +9,16 @@ between the two, the hand-over to its threads and its batcher included.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 
+from benchmarks.environment import environment
 from benchmarks.slices import encoded
 from benchmarks.stages import BATCH_STAGES, STAGES, Lap, Stages
 from benchmarks.stopwatch import Spent
@@ -231,11 +230,8 @@ def describe(
     rows: Sequence[Row], shares: Sequence[dict[str, float]], laps: int
 ) -> dict[str, object]:
     """Say what was measured, on what."""
-    packages = ("bentoml", "onnxruntime", "numpy", "pydicom")
-    return {
+    return environment() | {
         "laps": laps,
-        "cores": os.cpu_count(),
-        "versions": {name: version(name) for name in packages},
         "rows": [
             asdict(r)
             | {"stages": {name: each._asdict() for name, each in r.stages.items()}}
