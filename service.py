@@ -117,13 +117,15 @@ class SpineService(bentoml.Service[Any]):
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Wrap BentoML's application; `add_asgi_middleware` would stay inside its metrics."""
         from serving import connection
+        from serving.application import SpineAppFactory
         from serving.gate import Gate
         from serving.middleware import Envelope, known_paths
 
         connection.install()
         # uvicorn believes X-Forwarded-For of loopback by default, and BentoML logs the address.
         os.environ["FORWARDED_ALLOW_IPS"] = ",".join(SETTINGS.trusted_proxies)
-        app = super().to_asgi(is_main)
+        self.inject_config()
+        app = SpineAppFactory(self, is_main=is_main)()
         return Envelope(Gate(app, SETTINGS), known_paths(app, SETTINGS), SETTINGS)
 
     @property

@@ -26,15 +26,27 @@ async def until_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -> T:
     Raises:
         ClientGone: the connection closed first.
     """
-    working = asyncio.ensure_future(work)
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine runs in one
+    is_working, is_gone = True, False
+
+    def leave(_: asyncio.Future[None]) -> None:
+        nonlocal is_gone
+        if is_working:
+            is_gone = True
+            task.cancel()
+
+    # The work stays in this task, as with asyncio.timeout: one of its own would cost more.
     leaving = asyncio.ensure_future(_disconnected(receive))
+    leaving.add_done_callback(leave)
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientGone("the connection closed before the answer")
+        return await work
+    except asyncio.CancelledError:
+        if not is_gone or task.uncancel() > 0:
+            raise
+        raise ClientGone("the connection closed before the answer") from None
     finally:
-        working.cancel()
+        is_working = False
         leaving.cancel()
 
 
