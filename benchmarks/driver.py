@@ -144,6 +144,7 @@ class Connection(asyncio.Protocol):
         status, length = _STATUS.match(head), _LENGTH.search(head)
         if not (status and length):
             self._answer.set_result("unreadable")
+            self.is_open = False
             self._transport.abort()
         elif len(body) >= int(length[1]):
             self.is_open = not _CLOSE.search(head)

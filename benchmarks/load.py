@@ -16,7 +16,7 @@ from benchmarks.driver import HOST, drive
 # Ours, or that of BentoML's own dispatcher.
 _BATCH = re.compile(
     r"^(?:spine_batch_size|bentoml_service_adaptive_batch_size)_"
-    r'(bucket\{.*?le="([^"]+)".*?\}|count|sum)\S* (\S+)$',
+    r'(bucket|count|sum)(?:\{(?:[^}]*\ble="([^"]+)")?[^}]*\})? (\S+)$',
     re.MULTILINE,
 )
 

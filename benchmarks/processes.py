@@ -89,7 +89,7 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + STARTED_WITHIN_S
     while time.monotonic() < until and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{port}/readyz"):
+            with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=5):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(_POLL_S)
@@ -114,6 +114,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     _, alive = psutil.wait_procs(left, timeout=2)
     for child in alive:
         child.kill()
+    psutil.wait_procs(alive, timeout=2)
 
 
 def tree_cpu_s(pid: int) -> float:

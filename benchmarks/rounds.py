@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import math
+import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -161,18 +163,26 @@ def _add_memory(row: Row, server: Server) -> None:
 
 def _load(server: Server, paths: list[Path], clients: int, seconds: float) -> Row:
     """Drive a server once."""
-    batches, cpu, busy = read_batches(server.port), tree_cpu_s(server.pid), busy_cores_s()
+    batches, cpu, others = read_batches(server.port), tree_cpu_s(server.pid), _others_cpu_s(server)
+    began = time.perf_counter()
     (load,) = drive(server.port, paths, [(clients, seconds)])
-    cpu, busy = tree_cpu_s(server.pid) - cpu, busy_cores_s() - busy
-    others = busy - cpu - load.client_cpu_share * load.seconds
+    took = time.perf_counter() - began
+    cpu, others = tree_cpu_s(server.pid) - cpu, _others_cpu_s(server) - others
     n_asked = load.requests + sum(load.errors.values())
     return {
         **asdict(load),
         "server_cpu_ms": round(cpu * 1e3 / n_asked, 3) if n_asked else 0.0,
-        "others_cores": round(max(0.0, others) / load.seconds, 2),
+        "others_cores": round(max(0.0, others) / took, 2),
         **_batches(server.port, batches),
         "not_quoted": bottleneck(load),
     }
+
+
+def _others_cpu_s(server: Server) -> float:
+    """Seconds of computing that neither the server nor we, generators included, have used."""
+    used = os.times()
+    ours = used.user + used.system + used.children_user + used.children_system
+    return busy_cores_s() - tree_cpu_s(server.pid) - ours
 
 
 def _batches(port: int, before: Batches) -> Row:

@@ -1,0 +1,93 @@
+"""The contenders do the same work, or are refused before anything is timed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import click
+import httpx
+import pytest
+from pydicom import dcmread
+
+from benchmarks.contenders.fastapi_torch import app, read_slice
+from benchmarks.contenders.starting import contenders
+from benchmarks.rounds import check_scores
+from benchmarks.slices import encoded
+from model.runtime import load_model
+from model.store import find_directory
+from model.strata import Measured, stratum_of
+from preprocessing import InputSpec, read_image, to_input
+
+ROOT = Path(__file__).parents[2]
+SYNTAXES = [f"1.2.840.10008.1.2.{end}" for end in ("1", "5", "4.90")]
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_pydicom_and_we_read_the_same_of_a_slice(syntax: str) -> None:
+    file = encoded(5, 256, syntax)
+    theirs, ours = read_slice(dcmread(BytesIO(file))), read_image(file)
+    assert (to_input(theirs, InputSpec()) == to_input(ours, InputSpec())).all()
+    measured = Measured(canal_contrast=0.0, vertebra_share=0.0)
+    assert stratum_of(theirs.facts, measured) == stratum_of(ours.facts, measured)
+
+
+async def test_fastapi_with_torch_answers_the_scores_of_the_model(model_store: Path) -> None:
+    file = encoded(5, 256, SYNTAXES[0])
+    here = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here")
+    async with app.router.lifespan_context(app), here as client:
+        assert (await client.get("/readyz")).status_code == 200
+        answer = (await client.post("/predict", files={"file": ("slice.dcm", file)})).json()
+    model = load_model(find_directory(), "onnx")
+    expected = model.score(to_input(read_image(file), model.spec.input)[None])[0, 0]
+    assert answer["reconstruction_mse"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_contenders_that_compute_something_else_are_refused() -> None:
+    same = {"this": {"a": 0.02}, "stock": {"a": 0.0200001}, "floor": dict[str, float]()}
+    check_scores(same)
+    with pytest.raises(click.ClickException, match="do not do the same work"):
+        check_scores(same | {"stock": {"a": 0.021}})
+
+
+def test_keras_is_a_contender_only_where_an_interpreter_has_it() -> None:
+    assert set(contenders()) == {"this", "stock", "fastapi_torch", "floor"}
+    added = contenders("python-with-keras")["fastapi_keras"]
+    assert added.command(1234, 2)[0] == "python-with-keras"
+
+
+def test_every_contender_gets_the_same_number_of_workers() -> None:
+    for contender in contenders("python").values():
+        by_option = contender.command(1234, 3)[-2:] == ["--workers", "3"]
+        assert by_option != contender.is_bento
+        assert contender.environ(3)["SPINE_WORKERS"] == "3"
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("only", ["this,floor", "stock,fastapi_torch"])
+def test_a_quick_run_measures_each_contender(only: str, model_store: Path, tmp_path: Path) -> None:
+    file, picture = tmp_path / "results.json", tmp_path / "results.png"
+    command = [sys.executable, "-m", "benchmarks.serve", "--quick", "--keep-going", "--only", only]
+    run = subprocess.run(  # noqa: S603 - our own module
+        [*command, "--json", str(file), "--png", str(picture)],
+        cwd=ROOT,
+        env=os.environ | {"BENTOML_HOME": str(model_store), "SPINE_DRAIN_S": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    results = json.loads(file.read_text())
+    names = set(only.split(","))
+    for kind in ("loads", "starts", "bursts"):
+        assert {row["contender"] for row in results[kind]} == names
+    assert all(row["requests"] and not row["errors"] for row in results["loads"])
+    assert all(row["server_cpu_ms"] > 0 for row in results["loads"])
+    assert all(row["pss_mb"] > 20 and row["ready_s"] > 0 for row in results["starts"])
+    assert "| CPU-ms a request |" in run.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert str(tmp_path) not in file.read_text()
