@@ -27,6 +27,7 @@ from serving.errors import (
     TargetTooLong,
     TooManyConnections,
 )
+from serving.pieces import Pieces
 from serving.problems import Problem, framework_problem
 from serving.settings import settings
 from serving.telemetry import count_refusal
@@ -51,6 +52,9 @@ WRITE_TIMEOUT_S = 20.0
 ANSWERED_ABOVE_LIMIT = 256
 # Files that are no connections: 50 at most were seen with decoders and metrics.
 OTHER_FILES = 64
+# Of a body that the application has not taken yet. An ordinary slice is less: reading it is never
+# paused, which costs system calls.
+MAX_UNREAD_BYTES = 512 * 1024
 # Requests that one client may send before it has the answer to the first.
 MAX_PIPELINED = 32
 
@@ -190,7 +194,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Pass on a piece of the body; chunks may cost an eighth of what they bring."""
         self._overhead_bytes -= len(body) + len(body) // 8
-        super().on_body(body)
+        cycle = self.cycle
+        if self.parser.should_upgrade() or cycle.response_complete:
+            return
+        if not cycle.body:  # new, or taken by the application
+            # uvicorn's bytearray would copy each piece twice more.
+            cycle.body = Pieces()  # type: ignore[assignment] # has what a cycle calls
+        cycle.body += body
+        if len(cycle.body) > MAX_UNREAD_BYTES:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """Note that a body is complete: the next bytes are another head."""
@@ -210,6 +223,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or read away what is left of this one."""
+        if self._running is not None and isinstance(self._running.transport, _Farewell):
+            self._running.transport.flush()
         if self._is_last:
             return  # close_after_body has been called
         super().on_response_complete()
@@ -352,9 +367,37 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _Farewell:
-    """The transport as one request sees it: closing waits for the rest of the body."""
+    """The transport as one request sees it: closing waits for the rest of the body.
+
+    The answer's head waits for the first piece of its body: one packet and one wake-up less.
+    """
 
     def __init__(self, protocol: BoundedProtocol) -> None:
-        self.close = protocol.close_after_body
-        self.write = protocol.transport.write
+        self._close = protocol.close_after_body
+        self._write = protocol.transport.write
         self.is_closing = protocol.transport.is_closing
+        self._head: bytes | None = None
+        self._has_head = False
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the answer."""
+        if self._has_head:
+            if self._head is not None:
+                data, self._head = self._head + data, None
+            self._write(data)
+        elif data.startswith(b"HTTP/1.1 100 "):
+            self._write(data)
+        else:
+            self._has_head = True
+            self._head = data
+
+    def flush(self) -> None:
+        """Send the head of an answer without a body."""
+        if self._head is not None:
+            self._write(self._head)
+            self._head = None
+
+    def close(self) -> None:
+        """Close when the client has sent what it wants to send."""
+        self.flush()
+        self._close()

@@ -20,6 +20,7 @@ from serving.errors import (
     RequestTooSlow,
     UnsupportedMediaType,
 )
+from serving.pieces import Pieces
 from serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Received:
         received_at: `time.perf_counter` when the last byte had come.
     """
 
-    body: bytearray
+    body: bytes | bytearray
     media_type: str
     boundary: bytes
     received_at: float
@@ -103,7 +104,7 @@ class Gate:
         if self._n_answering >= self._settings.concurrency:
             raise Overloaded("too many requests are being answered; try again in a second")
 
-    async def _receive_body(self, headers: Headers, receive: Receive, place: _Place) -> bytearray:
+    async def _receive_body(self, headers: Headers, receive: Receive, place: _Place) -> bytes:
         """Collect the body; stop at each limit, whatever length was announced.
 
         Raises:
@@ -117,7 +118,7 @@ class Gate:
             # The server has parsed it: a number of 64 bits, perhaps with zeros before it.
             if announced.isdigit() and int(announced[-20:]) > allowed:
                 raise _too_large(allowed)
-        body = bytearray()
+        body = Pieces()
         clock = asyncio.get_running_loop().time
         late = clock() + timeout_s
         try:
@@ -147,7 +148,7 @@ class Gate:
                 f"a body must come within {timeout_s} s, or go on at {SLOWEST_BYTES_PER_S} bytes"
                 " a second"
             ) from error
-        return body
+        return bytes(body)
 
 
 class _Place:
