@@ -20,15 +20,17 @@ MaskArray = NDArray[np.bool_]
 
 BACKGROUND, VERTEBRA, CANAL, DISC = range(4)
 
-# (height, width) of boxes in pixels of the half-size picture, 2.6 mm on a 250 mm field.
-_SPOT = (3, 3)  # a focal lesion, 8 mm
-_BODY, _ITS_PLACE = (9, 9), (15, 15)  # 23 mm of a body, and what is not its neighbour
-_NEIGHBOURS = (61, 41)  # two bodies above and two below
-_DISC = (3, 3)
+# (height, width) of boxes in pixels of the half-size picture, 2.6 mm on a 250 mm field: a focal
+# lesion or the middle of a disc, 8 mm; a body, 23 mm; what is not its neighbour; two bodies above
+# and two below.
+_BOXES = ((3, 3), (9, 9), (15, 15), (61, 41))
+_SMALL, _MIDDLE, _NEAR, _WIDE = range(4)
 
-_ENOUGH_OF_SPOT = 0.9  # a box must lie in its tissue by this share, or it measures the rim
-_ENOUGH_OF_BODY = 0.6
-_ENOUGH_NEIGHBOURS = 30.0  # pixels; fewer are nothing to compare with
+# Pixels of a box that must lie in its tissue, or it measures the rim; of neighbours, or there is
+# nothing to compare with.
+_ENOUGH_OF_SPOT = 0.9 * 3 * 3
+_ENOUGH_OF_BODY = 0.6 * 9 * 9
+_ENOUGH_NEIGHBOURS = 30.0
 
 
 class Differences(NamedTuple):
@@ -81,22 +83,41 @@ def compare_neighbours(half: FloatArray, anatomy: Anatomy) -> Differences:
         half: slices in [0, 1], [B, H, W].
         anatomy: of the same pixels.
     """
-    found = Differences(*(np.zeros_like(half) for _ in Differences._fields))
-    longest = max(half.shape[1:])
-    for i, shown in enumerate(map(_bounds, anatomy.body | anatomy.disc)):
-        inside, bodies, discs = half[i][shown], anatomy.body[i][shown], anatomy.disc[i][shown]
-        boxes = [_SPOT, _BODY, _ITS_PLACE, _NEIGHBOURS]
-        sums = _box_sums(inside, bodies, boxes, longest)
-        sums[2] = sums[3] - sums[2]
-        (spot, body, others, _), area = _means(sums), sums[:, 1]
-        is_spot = bodies & (area[0] > _ENOUGH_OF_SPOT * _SPOT[0] * _SPOT[1])
-        is_body = bodies & (area[1] > _ENOUGH_OF_BODY * _BODY[0] * _BODY[1])
-        is_body &= area[2] > _ENOUGH_NEIGHBOURS
-        found.spot[i][shown] = np.abs(spot - body) * is_spot
-        found.body[i][shown] = np.abs(body - others) * is_body
-        disc, others = _means(_box_sums(inside, discs, [_DISC, _NEIGHBOURS], longest))
-        found.disc[i][shown] = np.abs(disc - others) * discs
-    return found
+    maps = np.zeros((len(Differences._fields), *half.shape), np.float32)
+    for i in range(len(half)):
+        shown, found = _differences(half[i], anatomy.body[i], anatomy.disc[i])
+        for whole, part in zip(maps, found, strict=True):
+            whole[i][shown] = part
+    return Differences(*maps)
+
+
+def largest_differences(half: FloatArray, anatomy: Anatomy) -> FloatArray:
+    """The largest of each map of `compare_neighbours`, [B, 3], without the maps."""
+    largest = np.empty((len(half), len(Differences._fields)), np.float32)
+    for i in range(len(half)):
+        found = _differences(half[i], anatomy.body[i], anatomy.disc[i])[1]
+        largest[i] = [part.max() for part in found]
+    return largest
+
+
+def _differences(
+    half: FloatArray, body: MaskArray, disc: MaskArray
+) -> tuple[tuple[slice, slice], Differences]:
+    """Compare neighbours in one slice, [H, W]: the part that a spine fills, and its maps."""
+    longest, shown = max(half.shape), _bounds(body | disc)
+    half, body, disc = half[shown], body[shown], disc[shown]
+    sums = _box_sums(half, (body, disc), longest)
+    np.subtract(sums[_WIDE], sums[_NEAR], out=sums[_NEAR])  # now of the neighbours alone
+    area = sums[:, :, :, 1]
+    means = sums[:, :, :, 0] / np.maximum(area, np.float32(1))  # [boxes, H, tissues, W]
+    area, of_body, of_disc = area[:, :, 0], means[:, :, 0], means[:, :, 1]
+    is_spot = body & (area[_SMALL] > _ENOUGH_OF_SPOT)
+    is_body = body & (area[_MIDDLE] > _ENOUGH_OF_BODY) & (area[_NEAR] > _ENOUGH_NEIGHBOURS)
+    return shown, Differences(
+        spot=np.abs(of_body[_SMALL] - of_body[_MIDDLE]) * is_spot,
+        body=np.abs(of_body[_MIDDLE] - of_body[_NEAR]) * is_body,
+        disc=np.abs(of_disc[_SMALL] - of_disc[_WIDE]) * disc,
+    )
 
 
 def halve(x: FloatArray) -> FloatArray:
@@ -109,12 +130,13 @@ def halve(x: FloatArray) -> FloatArray:
 
 def canal_contrast(half: FloatArray, anatomy: Anatomy) -> ScoreArray:
     """ln(mean canal / mean body), 0 where one of them has less than a handful of pixels, [B]."""
-    n_canal, n_body = (mask.sum(axis=(1, 2)) for mask in (anatomy.canal, anatomy.body))
-    canal, body = (
-        (half * mask).sum(axis=(1, 2), dtype=np.float64) / np.maximum(n, 1) + 1e-3
-        for mask, n in ((anatomy.canal, n_canal), (anatomy.body, n_body))
-    )
-    return np.where((n_canal >= 5) & (n_body >= 5), np.log(canal / body), 0.0)
+    contrast = np.zeros(len(half))
+    for i, (picture, *masks) in enumerate(zip(half, anatomy.canal, anatomy.body, strict=True)):
+        n_canal, n_body = map(np.count_nonzero, masks)
+        if min(n_canal, n_body) >= 5:
+            canal, body = np.stack(masks, dtype=np.float32).reshape(2, -1) @ picture.ravel()
+            contrast[i] = np.log((canal / n_canal + 1e-3) / (body / n_body + 1e-3))
+    return contrast
 
 
 def _bodies_side(vertebra: MaskArray, canal: MaskArray) -> MaskArray:
@@ -123,56 +145,58 @@ def _bodies_side(vertebra: MaskArray, canal: MaskArray) -> MaskArray:
     Rows without canal take the line of the nearest row that has one; without any, all counts.
     """
     rows, columns = np.arange(canal.shape[1]), np.arange(canal.shape[2])
-    n_canal = canal.sum(axis=2)
-    centre = (canal @ columns) / np.maximum(n_canal, 1)
+    # In each row: pixels of the canal, sum of their columns.
+    canal_rows = canal.astype(np.float32) @ np.stack(
+        [columns * 0 + 1, columns], 1, dtype=np.float32
+    )
     front = np.ones_like(vertebra)
-    for i, has_canal in enumerate(n_canal > 0):
-        if has_canal.any():
-            line = np.interp(rows, rows[has_canal], centre[i, has_canal])[:, None]
+    for i, (n_canal, sums) in enumerate(canal_rows.transpose(0, 2, 1)):
+        has_canal = np.flatnonzero(n_canal)
+        if len(has_canal):
+            centre = sums[has_canal] / n_canal[has_canal]
+            line = np.interp(rows, has_canal, centre)[:, None]
             left = columns < line
-            is_left = (vertebra[i] & left).sum() >= (vertebra[i] & ~left).sum()
+            n_left = np.count_nonzero(vertebra[i] & left)
+            is_left = 2 * n_left >= np.count_nonzero(vertebra[i])
             front[i] = left if is_left else columns > line
     return front
 
 
-def _box_sums(
-    half: FloatArray, mask: MaskArray, boxes: Sequence[tuple[int, int]], longest: int
-) -> FloatArray:
-    """Sum x and 1 over boxes around each pixel, inside a mask: two products with band matrices.
+def _box_sums(half: FloatArray, masks: Sequence[MaskArray], longest: int) -> FloatArray:
+    """Sum x and 1 over each box around each pixel, inside masks: products with band matrices.
 
-    For the part of a picture that a spine fills this takes no longer than summed-area tables, and
-    it sums few values each time, so that float32 is enough.
+    For the part of a picture that a spine fills this is quicker than summed-area tables, and it
+    sums few values at a time, so that float32 is enough. All boxes and masks go through together,
+    because the calls cost more than the sums.
 
     Args:
         half: [H, W].
-        mask: same shape; outside of it, and of the picture, everything counts as 0.
-        boxes: odd (height, width).
+        masks: same shape; outside of one, and of the picture, everything counts as 0.
         longest: side of any picture of this model; the matrices are remembered by it.
 
     Returns:
-        [boxes, 2, H, W].
+        [boxes, H, masks, 2, W].
     """
-    height, width = mask.shape
-    masked = np.stack([half * mask, mask.astype(np.float32)])
-    sums = np.empty((len(boxes), *masked.shape), np.float32)
-    for (rows, columns), out in zip(boxes, sums, strict=True):
-        down, right = _band(longest, rows), _band(longest, columns)
-        np.matmul(down[:height, :height] @ masked, right[:width, :width], out=out)
-    return sums
+    (height, width), (down, across) = half.shape, _bands(longest)
+    planes = np.empty((height, len(masks), 2, width), np.float32)
+    for i, mask in enumerate(masks):
+        np.multiply(half, mask, out=planes[:, i, 0])
+        planes[:, i, 1] = mask
+    rows = down[:, :height, :height] @ planes.reshape(height, -1)
+    sums = rows.reshape(len(_BOXES), -1, width) @ across[:, :width, :width]
+    return np.asarray(sums.reshape(len(_BOXES), *planes.shape), np.float32)
 
 
-@lru_cache(maxsize=16)
-def _band(side: int, box: int) -> FloatArray:
-    """1 where two pixels lie in one box around either, else 0, [side, side]."""
+@lru_cache(maxsize=4)
+def _bands(side: int) -> tuple[FloatArray, FloatArray]:
+    """1 where one pixel lies in the box around another: down and across, each [boxes, S, S]."""
     pixels = np.arange(side)
-    band: FloatArray = (np.abs(pixels[:, None] - pixels) <= box // 2).astype(np.float32)
-    band.flags.writeable = False
-    return band
-
-
-def _means(sums: FloatArray) -> FloatArray:
-    """Divide what `_box_sums` gave, [boxes, 2, H, W] -> [boxes, H, W]; 0 for an empty box."""
-    return np.asarray(sums[:, 0] / np.maximum(sums[:, 1], 1), np.float32)
+    distance = np.abs(pixels[:, None] - pixels)
+    down, across = (
+        np.stack([distance <= length // 2 for length in lengths]).astype(np.float32)
+        for lengths in zip(*_BOXES, strict=True)
+    )
+    return down, across
 
 
 def _bounds(mask: MaskArray) -> tuple[slice, slice]:

@@ -14,7 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.anatomy import canal_contrast, compare_neighbours, find_anatomy, halve
+from model.anatomy import (
+    canal_contrast,
+    compare_neighbours,
+    find_anatomy,
+    halve,
+    largest_differences,
+)
 
 FloatArray = NDArray[np.float32]
 ScoreArray = NDArray[np.float64]
@@ -113,7 +119,6 @@ def score(x: FloatArray, outputs: Outputs, reference: Reference) -> ScoreArray:
         [B, len(COLUMNS)].
     """
     anatomy, half = find_anatomy(outputs.tissues), halve(x)
-    differences = compare_neighbours(half, anatomy)
     mse = reconstruction_mse(outputs.x_small, outputs.x_hat)
     return np.stack(
         [
@@ -121,7 +126,7 @@ def score(x: FloatArray, outputs: Outputs, reference: Reference) -> ScoreArray:
             _any_fault(outputs.faults),
             outputs.marks.max(axis=(1, 2, 3)),
             mahalanobis(extended_features(outputs, mse), reference),
-            *(shown.max(axis=(1, 2)) for shown in differences),
+            *largest_differences(half, anatomy).T,
             canal_contrast(half, anatomy),
             anatomy.vertebra.mean(axis=(1, 2)),
         ],

@@ -12,6 +12,7 @@ from model.anatomy import (
     compare_neighbours,
     find_anatomy,
     halve,
+    largest_differences,
 )
 from tests.model.drawn_slices import (
     BEHIND,
@@ -146,6 +147,17 @@ def test_differences_do_not_depend_on_the_other_slices_of_a_batch() -> None:
             np.testing.assert_allclose(
                 getattr(together, name)[i], getattr(alone, name)[0], rtol=0, atol=1e-7
             )
+
+
+def test_the_largest_differences_are_those_of_the_maps() -> None:
+    rng = np.random.default_rng(5)
+    half = rng.random((5, SIDE, SIDE), dtype=np.float32)
+    tissues = rng.random((5, 4, SIDE, SIDE), dtype=np.float32)
+    tissues[1, 0] = 2  # nothing is found in this one
+    anatomy = find_anatomy(tissues)
+    maps = compare_neighbours(half, anatomy)
+    expected = np.stack([shown.max(axis=(1, 2)) for shown in maps], axis=1)
+    np.testing.assert_array_equal(largest_differences(half, anatomy), expected)
 
 
 def test_box_means_are_those_of_a_plain_loop() -> None:
