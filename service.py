@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,8 +24,8 @@ from serving.decision import check_alarm_rate, decide, describe_calibration
 from serving.disconnect import until_disconnect
 from serving.drain import drain
 from serving.errors import InternalFault, ModelUnavailable, RequestError
+from serving.gate import REQUEST_ID
 from serving.image import serving_image
-from serving.middleware import REQUEST_ID
 from serving.pipeline import Decoders, Judge, ModelInput, Row, by_mse, by_p_value, score_file
 from serving.problems import problem_response
 from serving.settings import SettingsError, settings
@@ -116,12 +117,13 @@ class SpineService(bentoml.Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Wrap BentoML's application; `add_asgi_middleware` would stay inside its metrics."""
-        from serving import connection
+        from serving import connection, listening
         from serving.application import SpineAppFactory
         from serving.gate import Gate
         from serving.middleware import Envelope, known_paths
 
         connection.install()
+        listening.install()
         # uvicorn believes X-Forwarded-For of loopback by default, and BentoML logs the address.
         os.environ["FORWARDED_ALLOW_IPS"] = ",".join(SETTINGS.trusted_proxies)
         self.inject_config()
@@ -141,7 +143,7 @@ class SpineService(bentoml.Service[Any]):
     service_class=SpineService,
     image=serving_image(),
     envs=ENVS,
-    workers=SETTINGS.workers,
+    workers=SETTINGS.n_workers,
     traffic={"timeout": SETTINGS.deadline_s},
     # A Content-Type is the client's text, and this is a log.
     logging={"access": {"request_content_type": False}},
@@ -170,22 +172,26 @@ class SpineAnomaly:
     def __init__(self) -> None:
         from preprocessing import decode_process
         from serving.batching import Batcher
+        from serving.worker import give_back_memory
 
-        # Now, or the first compressed slice waits for it.
-        try:
-            decode_process.start()
-        except decode_process.DecoderUnavailable as error:
-            # Not raised: uncompressed slices need no decoder, and each compressed one tries again.
-            log.critical("compressed slices get 503: %s", error)
         log.info("settings: %s", SETTINGS)
         self.tag = str(self.stored.tag)
         # Two pools: what computes or hangs in a decoder process holds up no uncompressed slice.
         self.decoders = Decoders(SETTINGS.decode_threads)
-        runner = AutoencoderRunner()
+        with ThreadPoolExecutor(1) as beside:
+            # Now, or the first compressed slice waits for it; beside the model, as cores allow.
+            starting = beside.submit(decode_process.start)
+            runner = AutoencoderRunner()
+        try:
+            starting.result()
+        except decode_process.DecoderUnavailable as error:
+            # Not raised: uncompressed slices need no decoder, and each compressed one tries again.
+            log.critical("compressed slices get 503: %s", error)
         self.model = runner.model
         if self.model is not None:
             log.info("%s: %s", self.tag, describe_calibration(self.model.calibration))
         score = runner.score  # BentoML builds this method anew at each access
+        give_back_memory()
         self.batcher: Batcher[ModelInput, Row] = Batcher(
             lambda slices: list(score(np.stack(slices))),
             max_batch=SETTINGS.max_batch,

@@ -30,6 +30,7 @@ from serving.errors import (
 from serving.pieces import Pieces
 from serving.problems import Problem, framework_problem
 from serving.settings import settings
+from serving.shares import shares
 from serving.telemetry import count_refusal
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._running.disconnected = True
             self._running.message_event.set()
         super().connection_lost(exc)
+        if (table := shares()) is not None:
+            table.hold(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; see that a head, a chunk's line and the rest of a refused body end."""

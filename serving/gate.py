@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 Headers = Iterable[tuple[bytes, bytes]]
 
+# What a request's scope holds of ours.
 RECEIVED = "spine.received"
+REQUEST_ID = "spine.request_id"
 FORM = "multipart/form-data"
 # A generic type says nothing; what the bytes are is read from the bytes in any case.
 RAW = ("application/dicom", "application/octet-stream")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from serving.access import KeyRing, RateLimit
 from serving.drain import drain
 from serving.errors import RequestError, Unauthorized
+from serving.gate import REQUEST_ID as REQUEST_ID
 from serving.problems import FIXED_HEADERS, MEDIA_TYPE, Problem, framework_problem
 from serving.settings import Access, Settings
 from serving.telemetry import count_refusal, log_fault
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUEST_ID = "spine.request_id"
 # A client may name its request as programs do, by a UUID or another hexadecimal number; what may be
 # words, and so a name, is replaced: the identifier is logged.
 _SAFE_ID = re.compile(rb"[0-9A-Fa-f-]{1,64}")

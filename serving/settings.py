@@ -9,6 +9,11 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Literal, cast
 
+from serving.cores import usable_cores
+
+# Of those that nobody asked for: a large machine may be there for others as well.
+MOST_WORKERS = 8
+
 Runtime = Literal["onnx", "torch"]
 Access = Literal["open", "key", "closed"]
 
@@ -42,7 +47,8 @@ class Settings:
             request for as long.
         drain_s: between a SIGTERM, at which readiness fails, and the end of listening, so that
             who balances the load sends the next requests elsewhere.
-        workers: processes; each holds its own copy of the model.
+        workers: processes, each with its own copy of the model (150 MB); 0 starts one for each
+            core that this process may use, 8 at most.
         api_key: several, separated by commas; without one everybody may ask.
         docs: who may read the OpenAPI page: everybody, who has a key, nobody.
         metrics: who may read /metrics: the same.
@@ -67,7 +73,7 @@ class Settings:
     body_timeout_s: int = 15
     deadline_s: int = 10
     drain_s: int = 2
-    workers: int = 1
+    workers: int = 0
     api_key: tuple[str, ...] = field(default=(), repr=False)
     docs: Access = "key"
     metrics: Access = "key"
@@ -79,6 +85,11 @@ class Settings:
     def max_upload_bytes(self) -> int:
         """The largest body that is read."""
         return self.max_upload_mb * 1_000_000
+
+    @property
+    def n_workers(self) -> int:
+        """The worker processes that are started."""
+        return self.workers or min(usable_cores(), MOST_WORKERS)
 
     def __str__(self) -> str:
         """The line that is printed at start; keys are counted, not shown."""
@@ -106,7 +117,7 @@ _RANGES = {
     "body_timeout_s": (1, 3600),
     "deadline_s": (1, 3600),
     "drain_s": (0, 60),
-    "workers": (1, 256),
+    "workers": (0, 256),
     "rate_per_s": (0, 100_000),
     "rate_burst": (1, 100_000),
 }

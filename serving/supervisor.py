@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from serving.settings import Settings
+from serving.shares import share
 from serving.telemetry import log
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def harden(settings: Settings) -> None:
     from bentoml._internal.utils import circus
 
     find_temporary_folder()
+    share(settings.n_workers)
     plain = circus.Arbiter.__init__
 
     def hardened(self: Any, watchers: Sequence[Any], **options: Any) -> None:

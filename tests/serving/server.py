@@ -30,7 +30,9 @@ def free_port() -> int:
 def bentoml_serve(
     log: Path, prefix: Sequence[str] = (), **environ: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Serve SpineAnomaly on a free port, and stop it at the end.
+    """Serve SpineAnomaly on a free port, with one worker unless more are asked for.
+
+    Stopped at the end.
 
     Args:
         log: where its output goes.
@@ -47,7 +49,7 @@ def bentoml_serve(
         process = subprocess.Popen(  # noqa: S603 (our own service)
             [*prefix, sys.executable, "-m", *command],
             cwd=ROOT,
-            env=os.environ | environ,
+            env=os.environ | {"SPINE_WORKERS": "1"} | environ,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

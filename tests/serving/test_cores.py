@@ -1,0 +1,52 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from serving.cores import group_limit, usable_cores
+from serving.settings import MOST_WORKERS, Settings
+
+
+def machine(root: Path, groups: str, **files: str) -> Path:
+    """A folder with /proc/self/cgroup and files of /sys/fs/cgroup."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(groups)
+    for name, text in files.items():
+        path = root / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_half_a_core_is_one_process(tmp_path: Path) -> None:
+    root = machine(tmp_path, "0::/\n", **{"cpu.max": "50000 100000\n"})
+    assert group_limit(root) == 0.5
+    assert usable_cores(root) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_without_a_limit_the_affinity_counts(tmp_path: Path) -> None:
+    root = machine(tmp_path, "0::/\n", **{"cpu.max": "max 100000\n"})
+    assert usable_cores(root) == len(os.sched_getaffinity(0))
+    assert usable_cores(tmp_path / "nothing here") == len(os.sched_getaffinity(0))
+
+
+def test_the_smallest_limit_on_the_way_to_the_root_counts(tmp_path: Path) -> None:
+    files = {"a/cpu.max": "150000 100000\n", "a/b/cpu.max": "max 100000\n"}
+    assert group_limit(machine(tmp_path, "0::/a/b\n", **files)) == 1.5
+
+
+def test_version_1_and_a_name_that_is_not_mounted_here(tmp_path: Path) -> None:
+    groups = "5:memory:/docker/1\n4:cpuacct,cpu:/docker/1\n"
+    files = {"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}
+    assert group_limit(machine(tmp_path, groups, **files)) == 2.5
+
+
+@pytest.mark.parametrize("text", ["", "max", "50000 0", "many 100000"])
+def test_what_cannot_be_read_limits_nothing(tmp_path: Path, text: str) -> None:
+    assert group_limit(machine(tmp_path, "0::/\n", **{"cpu.max": text})) == float("inf")
+
+
+def test_a_number_of_workers_that_was_asked_for_is_started() -> None:
+    assert Settings(workers=3).n_workers == 3
+    assert 1 <= Settings().n_workers <= MOST_WORKERS
