@@ -23,9 +23,13 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 SERVE_READY := $(VENV)/.serve
 TRAIN_READY := $(VENV)/.train
+BENCH_READY := $(VENV)/.bench
 DEV_READY := $(VENV)/.dev
+# TensorFlow takes 1.6 GB and other versions of what we use.
+KERAS_VENV := .venv-keras
+KERAS_READY := $(KERAS_VENV)/.ready
 
-.PHONY: help serve train phantoms release picture test test-heavy fuzz check format lock clean
+.PHONY: help serve train phantoms release picture bench test test-heavy fuzz check format lock clean
 
 RELEASED := pretrained/spine_autoencoder.bentomodel
 # Seed 9 was chosen by counts alone: of the patients that it holds out, 8 have masks. training/LOG.md
@@ -48,6 +52,17 @@ $(TRAIN_READY): requirements/train.txt requirements/torch.txt $(SERVE_READY)
 	@echo "installing what training needs into $(VENV)" >&2
 	@$(PIP) --require-hashes -r requirements/train.txt
 	@$(PIP) -r requirements/torch.txt
+	@touch $@
+
+$(BENCH_READY): requirements/bench.txt $(TRAIN_READY)
+	@echo "installing what the benchmark's other contenders need into $(VENV)" >&2
+	@$(PIP) --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(KERAS_READY): requirements/keras.txt | $(BIN)/python
+	@echo "installing TensorFlow (1.6 GB) into $(KERAS_VENV)" >&2
+	@$(BIN)/python -m venv $(KERAS_VENV)
+	@$(KERAS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/keras.txt
 	@touch $@
 
 $(DEV_READY): requirements/dev.txt $(TRAIN_READY)
@@ -76,6 +91,10 @@ release: $(TRAIN_READY) ## train the released model on DATA= and MASKS= (folders
 picture: $(TRAIN_READY) ## draw the README's picture with the released model
 	@$(BIN)/python -m training.picture $$($(BIN)/python -m model.store import $(RELEASED)) pretrained/example.png
 
+bench: $(BENCH_READY) $(if $(filter keras,$(PEER)),$(KERAS_READY)) ## measure the service beside its alternatives (PEER=keras: the original's design too)
+	@$(BIN)/python -m model.store import $(RELEASED) > /dev/null
+	@$(BIN)/python -m benchmarks.serve $(if $(filter keras,$(PEER)),--keras $(KERAS_VENV)/bin/python) --json runs/bench/serve.json --png runs/bench/serve.png $(ARGS)
+
 test: $(DEV_READY) ## run all tests (ARGS= goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -96,7 +115,7 @@ format: $(DEV_READY) ## let ruff rewrite what it can
 
 lock: $(DEV_READY) ## write requirements/*.txt anew from requirements/*.in
 	@$(PIP) uv
-	@for name in serve train dev; do \
+	@for name in serve train bench keras dev; do \
 	  if [ $$name = serve ]; then constraint=requirements/torch.txt; else constraint=requirements/serve.txt; fi; \
 	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    -c $$constraint requirements/$$name.in -o requirements/$$name.txt; \

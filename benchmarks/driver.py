@@ -10,33 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-import socket
-import struct
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
-from typing import cast
 
-HOST = "127.0.0.1"
+from benchmarks.client import HOST, Connection, upload
+from benchmarks.lateness import lateness
+
 # Above this share of a core the generator would soon send as fast as it can, not as it should.
 MOST_CPU_SHARE = 0.7
 # Answers may be seen late by this share of the latency, at the median and at the 99th percentile.
 MOST_LATE_SHARE = 0.2
-_PROBE_EVERY_S = 0.01
-_STAMP = struct.Struct("d")
 _PATIENCE_S = 60.0
-_BOUNDARY = "------------------------c0ffee0123456789"
-_STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
+# When all connect at the same moment, one worker process takes all of them, or two share them: the
+# run would measure that luck.
+_BETWEEN_CLIENTS_S = 0.002
 
 
 @dataclass(frozen=True)
@@ -99,68 +92,6 @@ def drive(port: int, files: Sequence[Path], phases: Sequence[tuple[int, float]])
     return [Load(**load) for load in json.loads(run.stdout)]
 
 
-def upload(file: bytes) -> bytes:
-    """Write the request that posts a file in the form field `file`."""
-    start = (
-        f"--{_BOUNDARY}\r\n"
-        'Content-Disposition: form-data; name="file"; filename="slice.dcm"\r\n'
-        "Content-Type: application/dicom\r\n\r\n"
-    ).encode()
-    end = f"\r\n--{_BOUNDARY}--\r\n".encode()
-    head = (
-        f"POST /predict HTTP/1.1\r\nHost: {HOST}\r\nAccept: */*\r\n"
-        f"Content-Length: {len(start) + len(file) + len(end)}\r\n"
-        f"Content-Type: multipart/form-data; boundary={_BOUNDARY}\r\n\r\n"
-    ).encode()
-    return b"".join((head, start, file, end))
-
-
-class Connection(asyncio.Protocol):
-    """One connection to the server."""
-
-    def __init__(self) -> None:
-        self.is_open = False
-        self._received = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is of no such class
-        self._answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.is_open = True
-
-    async def ask(self, request: bytes) -> str:
-        """Send a request, wait for its whole answer; the status, or why there is none."""
-        self._received = b""
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        return await self._answer
-
-    def data_received(self, data: bytes) -> None:
-        """Collect the answer."""
-        self._received += data
-        head, is_whole, body = self._received.partition(b"\r\n\r\n")
-        if not is_whole or self._answer.done():
-            return
-        status, length = _STATUS.match(head), _LENGTH.search(head)
-        if not (status and length):
-            self._answer.set_result("unreadable")
-            self.is_open = False
-            self._transport.abort()
-        elif len(body) >= int(length[1]):
-            self.is_open = not _CLOSE.search(head)
-            self._answer.set_result(status[1].decode())
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """End; an answer that was waited for will not come."""
-        self.is_open = False
-        if not self._answer.done():
-            self._answer.set_result("reset" if error else "closed")
-
-    def close(self) -> None:
-        """Leave."""
-        self._transport.abort()
-
-
 @dataclass
 class _Tally:
     """What the clients of one run saw."""
@@ -196,45 +127,16 @@ async def _client(port: int, requests: Iterator[bytes], end: float, tally: _Tall
         connection.close()
 
 
-@contextmanager
-def _lateness() -> Iterator[list[float]]:
-    """Collect how late the running loop sees a stamp that a thread sends, in seconds."""
-    late: list[float] = []
-    here, there = socket.socketpair()
-    here.setblocking(False)
-    ended = threading.Event()
-
-    def send() -> None:
-        while not ended.wait(_PROBE_EVERY_S):
-            there.send(_STAMP.pack(time.perf_counter()))
-
-    def receive() -> None:
-        now = time.perf_counter()
-        late.extend(now - sent for (sent,) in _STAMP.iter_unpack(here.recv(_STAMP.size * 512)))
-
-    loop = asyncio.get_running_loop()
-    loop.add_reader(here, receive)
-    thread = threading.Thread(target=send, name="probe")
-    thread.start()
-    try:
-        yield late
-    finally:
-        ended.set()
-        thread.join()
-        loop.remove_reader(here)
-        here.close()
-        there.close()
-
-
 async def run(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Load:
     """Send the requests in turn from all clients until the time is up."""
     tally = _Tally()
-    with _lateness() as late:
+    with lateness() as late:
         began, cpu = time.perf_counter(), time.process_time()
-        starts = [islice(cycle(requests), number, None) for number in range(clients)]
-        running = [
-            asyncio.create_task(_client(port, mine, began + seconds, tally)) for mine in starts
-        ]
+        running = []
+        for number in range(clients):
+            mine = islice(cycle(requests), number, None)
+            running.append(asyncio.create_task(_client(port, mine, began + seconds, tally)))
+            await asyncio.sleep(_BETWEEN_CLIENTS_S)
         ended, left = await asyncio.wait(running, timeout=seconds + _PATIENCE_S)
         for task in left:
             task.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -13,6 +14,13 @@ from typing import Any
 
 _PACKAGES = ("bentoml", "uvloop", "onnxruntime", "numpy", "torch", "fastapi", "uvicorn", "pydicom")
 
+# Run by an interpreter that may lack this project's packages.
+_ASKED = """
+import json, sys
+from importlib.metadata import distributions
+print(json.dumps({d.name: d.version for d in distributions() if d.name in sys.argv[1:]}))
+"""
+
 
 def environment(pythons: Iterable[str] = (), packages: Sequence[str] = ()) -> dict[str, Any]:
     """Describe machine and programs.
@@ -23,11 +31,10 @@ def environment(pythons: Iterable[str] = (), packages: Sequence[str] = ()) -> di
     """
     versions = {"python": platform.python_version()} | _versions(_PACKAGES)
     for python in {*pythons} - {sys.executable}:
-        asked = f"import importlib.metadata as m; print(*map(m.version, {list(packages)}))"
         run = subprocess.run(  # noqa: S603 - an interpreter that the user named
-            [python, "-c", asked], capture_output=True, text=True, check=True
+            [python, "-c", _ASKED, *packages], capture_output=True, text=True, check=True
         )
-        versions |= dict(zip(packages, run.stdout.split(), strict=True))
+        versions |= json.loads(run.stdout)
     return {"cores": cores(), "cpu": _cpu_model(), "versions": versions}
 
 

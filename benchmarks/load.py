@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.driver import HOST, drive
+from benchmarks.client import HOST
+from benchmarks.driver import drive
 
 # Ours, or that of BentoML's own dispatcher.
 _BATCH = re.compile(

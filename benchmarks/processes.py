@@ -18,8 +18,9 @@ from typing import Any
 
 import click
 
+from benchmarks.client import HOST
+
 HERE = Path(__file__).parents[1]
-HOST = "127.0.0.1"
 STARTED_WITHIN_S = 120
 _STOPPED_WITHIN_S = 60
 _POLL_S = 0.02

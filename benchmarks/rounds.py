@@ -7,15 +7,16 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 
+from benchmarks.client import HOST, upload
 from benchmarks.contenders.starting import Contender
-from benchmarks.driver import HOST, Load, bottleneck, drive, upload
+from benchmarks.driver import Load, bottleneck, drive
 from benchmarks.load import Batches, read_batches
 from benchmarks.processes import (
     Server,
@@ -87,18 +88,24 @@ def start_alone(
 
 
 def play(contender: Contender, plan: Plan, workers: int, number: int, results: Results) -> None:
-    """Drive a contender with every load, then with a burst."""
+    """Drive a contender with every load, and with a burst before those of many clients.
+
+    Not after them: the stock path makes a lone client wait for minutes.
+    """
     with _started(contender, workers, number, results) as (server, start):
         for warming in plan.files.values():
             drive(server.port, list(warming), [(_WARM_CLIENTS, plan.warm_s)])
-        for files, clients in plan.loads:
-            row = {"contender": contender.name, "round": number, "files": files}
-            results.loads.append(
-                row | _load(server, list(plan.files[files]), clients, plan.seconds)
-            )
+        where: Row = {"contender": contender.name, "round": number}
+
+        def add_loads(chosen: Iterable[tuple[str, int]]) -> None:
+            for files, clients in chosen:
+                load = _load(server, list(plan.files[files]), clients, plan.seconds)
+                results.loads.append(where | {"files": files} | load)
+
+        add_loads(load for load in plan.loads if load[1] == 1)
+        results.bursts.append(where | _burst(server, plan))
+        add_loads(load for load in plan.loads if load[1] > 1)
         _add_memory(start, server)
-        row = {"contender": contender.name, "round": number, "files": plan.burst_files}
-        results.bursts.append(row | _burst(server, plan))
 
 
 def ask(port: int, file: bytes, who: str) -> dict[str, float]:
@@ -195,6 +202,7 @@ def _burst(server: Server, plan: Plan) -> Row:
     phases = [(1, plan.seconds), (_BURST_CLIENTS, plan.burst_s), (1, plan.seconds)]
     before, burst, after = drive(server.port, list(plan.files[plan.burst_files]), phases)
     return {
+        "files": plan.burst_files,
         "clients": _BURST_CLIENTS,
         "seconds": plan.burst_s,
         "before_p50_ms": before.p50_ms,

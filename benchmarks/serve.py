@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MIX, ALIKE = "mix", "370 kB"
 _NAMES = ("this", "stock", "fastapi_torch", "fastapi_keras", "floor")
+_KERAS = ("tensorflow", "tensorflow_cpu", "keras")  # whichever are installed
 NOT_QUOTED = 3  # the exit code: all was measured, but not all of it counts
 
 
@@ -47,10 +48,10 @@ def plan_of(sets: Sequence[FileSet], folder: Path, clients: Sequence[int], secon
         files[one.name] = [place / f"{index:03}.dcm" for index in range(len(one.files))]
         for path, content in zip(files[one.name], one.files, strict=True):
             path.write_bytes(content)
-    alike = [(ALIKE, n) for n in (1, 32) if n in clients]
+    loads = [(MIX, n) for n in clients] + [(ALIKE, n) for n in (1, 32) if n in clients]
     return Plan(
         files=files,
-        loads=[*alike, *((MIX, n) for n in clients)],
+        loads=sorted(loads, key=lambda load: load[1]),
         burst_files=ALIKE,
         seconds=seconds,
         warm_s=min(2.0, seconds),
@@ -147,7 +148,7 @@ def main(
     results: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "command": _command(settings, only, data, keras),
-        **environment((one.python for one in chosen), ("tensorflow", "keras")),
+        **environment((one.python for one in chosen), _KERAS),
         "settings": settings,
         "files": {one.name: one.description for one in sets},
         "contenders": {one.name: one.title for one in chosen},
@@ -156,6 +157,9 @@ def main(
         plan = plan_of(sets, Path(folder), clients, seconds)
         results |= asdict(measure(chosen, plan, workers, rounds))
     click.echo(long_tables(results))
+    for file in (json_file, png_file):
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
     if json_file:
         json_file.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     if png_file:

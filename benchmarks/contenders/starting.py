@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
+
+from benchmarks.environment import cores
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,13 @@ class Contender:
         return [self.python, "-m", "uvicorn", self.module, *place, "--workers", str(workers)]
 
     def environ(self, workers: int) -> dict[str, str]:
-        """Variables that it is run with: as many workers, and no more threads than cores."""
-        threads = str(max(1, (os.cpu_count() or 1) // workers))
-        mine = {"SPINE_WORKERS": str(workers)}
-        if not self.is_bento:
-            # As many threads of each worker as cores would only wait for one another.
-            mine |= {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads}
-        return mine
+        """Variables that it is run with.
+
+        As many threads of each worker as there are cores would only wait for one another; the
+        service uses one (model/runtime.py). TensorFlow keeps its own choice, as in the original.
+        """
+        threads = max(1, cores() // workers)
+        return {"SPINE_WORKERS": str(workers), "OMP_NUM_THREADS": str(threads)}
 
 
 def contenders(keras_python: str | None = None) -> dict[str, Contender]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.driver import HOST, Load, bottleneck, drive, percentile_ms, run, upload
+from benchmarks.client import HOST, upload
+from benchmarks.driver import Load, bottleneck, drive, percentile_ms, run
 from serving.multipart import parse_multipart
 
 Answer = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
