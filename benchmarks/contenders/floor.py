@@ -8,14 +8,14 @@ from service import ENVS, SETTINGS, SpineService
 from serving import supervisor
 from serving.contract import Prediction, PredictRequest, Upload
 from serving.errors import RequestError
-from serving.middleware import REQUEST_ID
+from serving.gate import REQUEST_ID
 
 
 @bentoml.service(
     name="floor",
     service_class=SpineService,
     envs=ENVS,
-    workers=SETTINGS.workers,
+    workers=SETTINGS.n_workers,
     traffic={"timeout": SETTINGS.deadline_s},
     logging={"access": {"request_content_type": False}},
 )

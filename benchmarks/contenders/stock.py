@@ -24,7 +24,7 @@ _Plain = AutoencoderRunner.inner  # type: ignore[attr-defined]
 Runner = bentoml.service(
     _Plain,
     envs=ENVS,
-    workers=SETTINGS.workers,
+    workers=SETTINGS.n_workers,
     traffic={"timeout": SETTINGS.deadline_s},
     runner_connection={"max_requests": 10**9, "max_age": 1e9},
 )
@@ -33,7 +33,7 @@ Runner = bentoml.service(
 @bentoml.service(
     name="stock",
     envs=ENVS,
-    workers=SETTINGS.workers,
+    workers=SETTINGS.n_workers,
     traffic={"timeout": SETTINGS.deadline_s},
 )
 class Stock:
