@@ -172,7 +172,7 @@ class SpineAnomaly:
     def __init__(self) -> None:
         from preprocessing import decode_process
         from serving.batching import Batcher
-        from serving.worker import give_back_memory
+        from serving.worker import settle_memory
 
         log.info("settings: %s", SETTINGS)
         self.tag = str(self.stored.tag)
@@ -191,7 +191,7 @@ class SpineAnomaly:
         if self.model is not None:
             log.info("%s: %s", self.tag, describe_calibration(self.model.calibration))
         score = runner.score  # BentoML builds this method anew at each access
-        give_back_memory()
+        settle_memory()
         self.batcher: Batcher[ModelInput, Row] = Batcher(
             lambda slices: list(score(np.stack(slices))),
             max_batch=SETTINGS.max_batch,

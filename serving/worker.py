@@ -75,12 +75,14 @@ def end_with_supervisor() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def give_back_memory() -> None:
-    """Return what the start has freed: the file of the model, the golden slices' layers; 10 MB.
+def settle_memory() -> None:
+    """Return what the start has freed, and never look through the rest of it for garbage again.
 
-    glibc returns memory by itself only from the end of its heap.
+    glibc returns memory by itself only from the end of its heap; the file of the model and the
+    layers of the golden slices left 10 MB.
     """
+    gc.collect()
+    gc.freeze()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
-        gc.collect()
         trim(0)
