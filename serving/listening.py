@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from serving.shares import Shares, shares
+from serving.worker import trim_heap
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -25,6 +26,8 @@ LOOK_AGAIN_S = 0.002
 HELD_BACK_S = 0.03
 # Where no file can be opened: as long as asyncio itself waits.
 NO_FILES_S = 1.0
+# Tenths of a second between two looks for a pause in which memory can be returned.
+IDLE_TICKS = 20
 _NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -58,8 +61,14 @@ class FairServer(uvicorn.Server):
             listening.start(loop)
             self.servers.append(listening)  # type: ignore[arg-type]  # has what is called
 
+    _n_trimmed = 0
+
     async def on_tick(self, counter: int) -> bool:
-        """Give a sign of life, ten times a second."""
+        """Give a sign of life, ten times a second; when all is answered, return memory."""
+        state = self.server_state
+        if counter % IDLE_TICKS == 0 and not state.tasks and state.total_requests > self._n_trimmed:
+            self._n_trimmed = state.total_requests
+            trim_heap()
         table = shares()
         if table is not None and not self.should_exit:
             table.hold(len(self.server_state.connections))

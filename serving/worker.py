@@ -78,11 +78,15 @@ def end_with_supervisor() -> None:
 def settle_memory() -> None:
     """Return what the start has freed, and never look through the rest of it for garbage again.
 
-    glibc returns memory by itself only from the end of its heap; the file of the model and the
-    layers of the golden slices left 10 MB.
+    The file of the model and the layers of the golden slices leave 10 MB.
     """
     gc.collect()
     gc.freeze()
+    trim_heap()
+
+
+def trim_heap() -> None:
+    """Return free pages from the middle of the heap to the system, where glibc can."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)

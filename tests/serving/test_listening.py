@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 import pytest
+import uvicorn
 
 from serving import listening, shares
 from serving.listening import Listening
@@ -132,3 +133,24 @@ async def test_without_files_the_next_try_waits(
         worker.listening.start(asyncio.get_running_loop())
         assert await until([worker], 1) == [1]
         await end([worker], clients)
+
+
+async def test_memory_is_returned_once_when_all_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    returned: list[int] = []
+    monkeypatch.setattr(listening, "trim_heap", lambda: returned.append(1))
+    server = listening.FairServer(uvicorn.Config(app="none:none", log_config=None))
+    waiting = asyncio.ensure_future(asyncio.sleep(60))
+    for n_requests, tasks, expected in (
+        (0, set(), 0),
+        (5, {waiting}, 0),
+        (5, set(), 1),
+        (5, set(), 1),
+    ):
+        server.server_state.total_requests = n_requests
+        server.server_state.tasks = tasks
+        for counter in range(listening.IDLE_TICKS):
+            await server.on_tick(counter)
+        assert len(returned) == expected
+    waiting.cancel()
