@@ -1,34 +1,22 @@
-"""Models in the BentoML model store: save, find, import, export. `python -m model.store --help`."""
+"""Models in the BentoML model store: save, find. `python -m model.store --help` does the rest."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import shutil
-import sys
-import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from model.errors import DamagedModel, ModelError, ModelNotFound
-from model.spec import (
-    SPEC_FILE,
-    SPEC_HASH,
-    STORE_FILE,
-    STORE_HASH_FILE,
-    ModelSpec,
-    hash_file,
-    load_spec,
-)
+from model.errors import ModelError, ModelNotFound
+from model.locking import locked
+from model.record import calibration_metadata, labels, metadata, seal
+from model.spec import SPEC_FILE, SPEC_HASH, ModelSpec, hash_file
+from model.stages import RESERVED, STAGES, find_holder
 
 if TYPE_CHECKING:
-    from bentoml import Model, Tag
+    from bentoml import Tag
 
     from model.export import Trained
 
@@ -72,68 +60,18 @@ def save_files(
     from bentoml.models import create
 
     tag = f"{name}:{version}" if version else name
-    with _one_line_errors(tag), create(tag) as saved:
+    refuse_reserved(tag)
+    with one_line_errors(tag), create(tag) as saved:
+        # mkdtemp's 0700 would go with the model into an image, where any user may serve it.
+        Path(saved.path).chmod(0o755)
         spec = write(Path(saved.path))
-        saved.info.labels.update(_labels(spec))
-        saved.info.metadata.update(_metadata(spec))
-        saved.info.metadata.update(_calibration_metadata(Path(saved.path)))
+        saved.info.labels.update(labels(spec))
+        saved.info.metadata.update(metadata(spec))
+        saved.info.metadata.update(calibration_metadata(Path(saved.path)))
         saved.info.metadata[SPEC_HASH] = hash_file(Path(saved.path) / SPEC_FILE)
         saved.flush()  # type: ignore[no-untyped-call]  # BentoML leaves it untyped
-    _seal(find_directory(str(saved.tag)))
+    seal(find_directory(str(saved.tag)))
     return saved.tag
-
-
-def _seal(folder: Path) -> None:
-    """Write the hash of BentoML's record beside it, aside and then renamed."""
-    written = folder / f".{STORE_HASH_FILE}"
-    written.write_text(hash_file(folder / STORE_FILE), "ascii")
-    written.replace(folder / STORE_HASH_FILE)
-
-
-def _labels(spec: ModelSpec) -> dict[str, str]:
-    """What `bentoml models list` can filter by."""
-    return {
-        "task": "anomaly-detection",
-        "modality": "MR",
-        "body_part": "spine",
-        "runtime": "onnx",
-        "input": f"{spec.input.size}x{spec.input.size}",
-    }
-
-
-def _metadata(spec: ModelSpec) -> dict[str, str | int | float]:
-    """What `bentoml models get` shows of model.json."""
-    return {
-        "threshold": spec.decision.threshold,
-        "threshold_percentile": spec.decision.percentile,
-        "threshold_patients": spec.decision.n_patients,
-        "parameters": spec.n_parameters,
-        "latent": spec.network.latent,
-        "training_images": spec.provenance.n_images,
-        "training_patients": spec.provenance.n_patients,
-        "removed_images": spec.provenance.n_removed,
-        "data": spec.provenance.data,
-        "seed": spec.provenance.seed,
-    }
-
-
-def _calibration_metadata(folder: Path) -> dict[str, str | int | float]:
-    """What `bentoml models get` shows of the calibration; the bound holds in 9 of 10 of them."""
-    from model.alarm_rates import rate_bound
-    from model.runtime import load_calibration
-
-    calibration = load_calibration(folder)
-    n_studies, rate = calibration.n_studies, calibration.alarm_rate
-    return {
-        "alarm_rate": rate,
-        "alarm_rate_bound": round(rate_bound(rate, n_studies), 4),
-        "calibration_studies": n_studies,
-        "calibration_slices": len(calibration.scores),
-        "calibration_strata": ", ".join(
-            f"{stratum.key} ({stratum.n_studies}{', pooled' if stratum.is_pooled else ''})"
-            for stratum in calibration.strata()
-        ),
-    }
 
 
 def store_home() -> Path:
@@ -141,18 +79,30 @@ def store_home() -> Path:
     return Path(os.environ.get("BENTOML_HOME") or Path.home() / "bentoml")
 
 
-def find_directory(tag: str = DEFAULT_NAME) -> Path:
-    """Find a stored model's folder by name or name:version, without importing BentoML.
+def store_lock() -> AbstractContextManager[None]:
+    """Keep two changes apart: BentoML makes a model's folder first and fills it afterwards."""
+    return locked(store_home(), "the model store")
+
+
+def find_directory(tag: str = DEFAULT_NAME, models: Path | None = None) -> Path:
+    """Find a stored model's folder, without importing BentoML.
 
     Serving's start checks the model with this: BentoML takes a second to import, this nothing.
 
+    Args:
+        tag: name, name:version or name:stage.
+        models: the folder of all models of a store; that of `store_home` by default.
+
     Raises:
-        ModelNotFound: no such name or version.
+        ModelNotFound: no such name or version, or no version holds the stage.
+        ModelError: the stage is damaged, or means two things.
     """
     if not _TAG.fullmatch(tag):
-        raise ModelNotFound(f"{tag!r} is not a model tag; write name or name:version")
+        raise ModelNotFound(f"{tag!r} is not a model tag; write name, name:version or name:stage")
     name, _, version = tag.partition(":")
-    folder = store_home() / "models" / name
+    folder = (models or store_home() / "models") / name
+    if version in STAGES:
+        return find_holder(folder, version)
     if not version or version == "latest":
         try:
             version = (folder / "latest").read_text("utf-8").strip()
@@ -168,127 +118,19 @@ def find_directory(tag: str = DEFAULT_NAME) -> Path:
     return folder / version
 
 
-def import_model(path: Path) -> Tag:
-    """Import a .bentomodel file, after holding every file in it against its hash.
-
-    Importing what the store already holds, undamaged, changes nothing; a damaged copy in the
-    store is replaced.
+def refuse_reserved(tag: str) -> None:
+    """Keep versions from being called like a stage.
 
     Raises:
-        ModelError: no such file, not a model, damaged, or another model under the same tag.
+        ModelError: this one is.
     """
-    path = path.resolve()  # BentoML takes a relative path as one from the root
-    if not path.is_file():
-        raise ModelNotFound(f"{path} is not a file")
-    with tempfile.TemporaryDirectory(prefix="model-") as folder:
-        unpacked = Path(folder)
-        unpack_model(path, unpacked)
-        spec = load_spec(unpacked)
-        return _add(path, unpacked, spec)
-
-
-def unpack_model(path: Path, folder: Path) -> None:
-    """Unpack an archive; nothing in it may lie outside the folder (PEP 706)."""
-    try:
-        with tarfile.open(path) as archive:
-            archive.extractall(folder, filter="data")
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise DamagedModel(f"{path.name} is not a whole .bentomodel file") from error
-
-
-def _add(path: Path, unpacked: Path, spec: ModelSpec) -> Tag:
-    """Put a checked archive into the store unless it is there, one process at a time."""
-    import bentoml
-
-    tag = _read_tag(unpacked)
-    folder = store_home() / "models" / tag.name / str(tag.version)
-    with _store_lock():
-        if folder.is_dir() and _is_whole(folder, spec, tag):
-            latest = folder.parent / "latest"
-            if not latest.is_file():  # an import that was killed just before its last step
-                latest.write_text(str(tag.version), "utf-8")
-            if not (folder / STORE_HASH_FILE).is_file():
-                _seal(folder)
-            return tag
-        damaged = folder.with_name(f"{folder.name}.damaged")
-        if folder.is_dir():
-            shutil.rmtree(damaged, ignore_errors=True)
-            folder.rename(damaged)
-        try:
-            with _one_line_errors(str(tag)):
-                imported = bentoml.models.import_model(str(path))
-            _seal(folder)
-            return imported.tag
-        finally:
-            if folder.is_dir():
-                shutil.rmtree(damaged, ignore_errors=True)
-            elif damaged.is_dir():
-                damaged.rename(folder)
-
-
-def _is_whole(folder: Path, spec: ModelSpec, tag: Tag) -> bool:
-    """Whether the store's copy is undamaged.
-
-    Raises:
-        ModelError: it is, but another model, or of another format: nothing to write over.
-    """
-    try:
-        if load_spec(folder).sha256 != spec.sha256:
-            raise ModelError(f"the store holds another model as {tag}; delete it first")
-    except DamagedModel:
-        return False
-    return True
+    version = tag.partition(":")[2]
+    if version in RESERVED:
+        raise ModelError(f"{version} cannot be a version: {tag} means another one")
 
 
 @contextmanager
-def _store_lock() -> Iterator[None]:
-    """Keep two imports apart: BentoML makes a model's folder first and fills it afterwards."""
-    store_home().mkdir(parents=True, exist_ok=True)
-    with (store_home() / ".import.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _read_tag(unpacked: Path) -> Tag:
-    """Read the tag from BentoML's own model.yaml."""
-    import yaml
-    from bentoml import Tag
-
-    try:
-        described = yaml.safe_load((unpacked / "model.yaml").read_text("utf-8"))
-        return Tag(described["name"], described["version"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise DamagedModel("model.yaml is missing or damaged in the .bentomodel file") from error
-
-
-def export_model(tag: str, path: Path) -> Path:
-    """Write a stored model to a .bentomodel file, aside and then renamed.
-
-    Raises:
-        ModelError: no such model, damaged, or the file cannot be written.
-    """
-    import bentoml
-
-    load_spec(find_directory(tag))
-    path = path.resolve()  # BentoML takes a relative path as one from the root
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="model-", dir=path.parent) as folder:
-        written = Path(folder) / "export.bentomodel"
-        with _one_line_errors(tag):
-            bentoml.models.export_model(tag, str(written))
-        written.replace(path)
-    return path
-
-
-def list_models() -> list[Model]:
-    """All stored models, newest first."""
-    import bentoml
-
-    return sorted(bentoml.models.list(), key=lambda m: m.info.creation_time, reverse=True)
-
-
-@contextmanager
-def _one_line_errors(tag: str) -> Iterator[None]:
+def one_line_errors(tag: str) -> Iterator[None]:
     """Turn BentoML's exceptions into ModelError."""
     from bentoml.exceptions import BentoMLException
 
@@ -298,40 +140,7 @@ def _one_line_errors(tag: str) -> Iterator[None]:
         raise ModelError(f"the model store refused {tag}: {str(error).splitlines()[0]}") from error
 
 
-@click.group()
-def main() -> None:
-    """Move models between the BentoML store and .bentomodel files.
-
-    Example: python -m model.store import pretrained/spine_autoencoder.bentomodel
-    """
-
-
-@main.command("import")
-@click.argument("path", type=click.Path(path_type=Path))
-def import_command(path: Path) -> None:
-    """Import PATH; nothing changes when the store holds it already."""
-    click.echo(import_model(path))
-
-
-@main.command("export")
-@click.argument("tag")
-@click.argument("path", type=click.Path(path_type=Path))
-def export_command(tag: str, path: Path) -> None:
-    """Export TAG (name or name:version) to PATH."""
-    click.echo(export_model(tag, path))
-
-
-@main.command("list")
-def list_command() -> None:
-    """List the stored models: tag, alarm rate with its bound, studies and images behind it."""
-    shown = ("alarm_rate", "alarm_rate_bound", "calibration_studies", "training_images")
-    for model in list_models():
-        facts = [f"{key} {model.info.metadata.get(key)!r}" for key in shown]
-        click.echo("  ".join([str(model.tag), *facts]))
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except ModelError as error:
-        sys.exit(f"model.store: {error}")
+    from model.store_cli import run
+
+    run()

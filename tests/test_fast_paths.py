@@ -21,9 +21,9 @@ from pydicom.data import get_testdata_files
 from python_multipart.multipart import Field, File, parse_form
 
 from model.anatomy import CANAL, DISC, VERTEBRA
+from model.archive import unpack_model
 from model.runtime import LoadedModel, load_model
 from model.scoring import COLUMNS, Outputs, Reference
-from model.store import unpack_model
 from preprocessing import ImageError, InputSpec, Slice, read_frames, read_image, tags, to_input
 from preprocessing.header import read_header
 from preprocessing.limits import DEFAULT

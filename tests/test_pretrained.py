@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from model.alarm_rates import rate_bound
+from model.archive import unpack_model
 from model.runtime import LoadedModel, load_calibration, load_model
 from model.spec import CALIBRATION_FILE, ModelSpec, load_spec
-from model.store import unpack_model
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 ARCHIVE = PRETRAINED / "spine_autoencoder.bentomodel"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from model.archive import unpack_model
 from model.runtime import LoadedModel, load_model
-from model.store import find_directory, unpack_model
+from model.store import find_directory
 from preprocessing.resizing import resize
 from training.data import Collection
 from training.labels import writing_labels

@@ -31,7 +31,8 @@ from model.spec import (
     ModelSpec,
     hash_file,
 )
-from model.store import export_model, find_directory, import_model, save_model
+from model.store import find_directory, save_model
+from model.transfer import export_model, import_model
 from preprocessing import InputSpec
 from tests.small_model import N_STUDIES, small_model
 

@@ -7,7 +7,8 @@ import pytest
 
 from model.errors import DamagedModel, ModelNotFound
 from model.runtime import LoadedModel, load_model
-from model.store import export_model, find_directory
+from model.store import find_directory
+from model.transfer import export_model
 from preprocessing import InputSpec
 from preprocessing.resizing import resize
 from training.data import Collection, load_images
