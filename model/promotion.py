@@ -19,7 +19,7 @@ from model.stages import (
     why_not,
     write_stages,
 )
-from model.store import find_directory, store_lock
+from model.store import find_directory, store_home, store_lock
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +68,9 @@ def roll_back(name: str, stage: str = "production") -> str:
         ModelError: no such version is left; the stage stays where it is.
     """
     _check_stage(stage)
-    versions = find_directory(name).parent if ":" not in name else None
-    if versions is None:
-        raise ModelNotFound(f"{name} names a version; roll back the name alone")
+    versions = store_home() / "models" / name
+    if Path(name).name != name or not versions.is_dir():
+        raise ModelNotFound(f"the model store has no {name!r}; name a model without its version")
     with store_lock():
         stages = read_stages(versions)
         held = stages.get(stage, ())
