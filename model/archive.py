@@ -29,12 +29,12 @@ def check_readable(path: Path) -> None:
     Raises:
         ModelNotFound: nothing is there, or no file, or nobody may read it.
     """
-    if path.is_dir():
-        # Docker makes a folder of a bind mount whose source is not there.
-        raise ModelNotFound(f"{path} is a folder, not a .bentomodel file; is it mounted whole?")
-    if not path.is_file():
-        raise ModelNotFound(f"{path} is not a file")
     try:
+        if path.is_dir():
+            # Docker makes a folder of a bind mount whose source is not there.
+            raise ModelNotFound(f"{path} is a folder, not a .bentomodel file; is it mounted whole?")
+        if not path.is_file():  # a pipe would hold up who opens it
+            raise ModelNotFound(f"{path} is not a file")
         path.open("rb").close()
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()

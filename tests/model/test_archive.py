@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from model.archive import EXPORTED_STAGES_FILE, unpack_model
+from model.archive import EXPORTED_STAGES_FILE, check_readable, unpack_model
 from model.errors import DamagedModel, ModelError, ModelNotFound, OtherFormat
 from model.spec import SPEC_FILE, STORE_FILE, STORE_HASH_FILE, hash_file, load_spec
 from model.store import find_directory
@@ -88,6 +89,21 @@ def test_what_is_no_file_is_named(tmp_path: Path, kind: str) -> None:
     make(tmp_path / "m.bentomodel")
     with pytest.raises(ModelNotFound, match=message):
         import_model(tmp_path / "m.bentomodel")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becoming another user takes root")
+@pytest.mark.parametrize("locked", ["m.bentomodel", "."])
+def test_a_file_that_the_user_may_not_read_is_named(
+    archive: Path, tmp_path: Path, locked: str
+) -> None:
+    path = shutil.copy(archive, tmp_path / "m.bentomodel")
+    (tmp_path / locked).chmod(0)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(ModelNotFound, match=r"cannot be read \(permission denied\)"):
+            check_readable(path)
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
