@@ -74,6 +74,24 @@ def test_from_a_file_to_production_and_back(tmp_path: Path, files: tuple[Path, P
     assert done(tmp_path / "other", "find", "site:production") == "site:v1"
 
 
+def test_imports_at_the_same_time_make_one_whole_model(
+    tmp_path: Path, files: tuple[Path, Path]
+) -> None:
+    imports = [
+        subprocess.Popen(  # noqa: S603 (our own module)
+            [sys.executable, "-m", "model.store", "import", files[0]],
+            cwd=ROOT,
+            env=os.environ | {"BENTOML_HOME": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    assert [process.communicate()[0] for process in imports] == ["site:v1\n"] * 4
+    assert {path.name for path in (tmp_path / "models" / "site").iterdir()} == {"v1", "latest"}
+    assert done(tmp_path, "list").startswith("site:v1  latest  alarm_rate")
+
+
 def test_a_damaged_model_is_listed_with_what_is_wrong(
     tmp_path: Path, files: tuple[Path, Path]
 ) -> None:
