@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,7 @@ class Calibration:
             raise ValueError("a slice is of a kind that is not listed")
         check_rate(self.alarm_rate, self.n_studies)
 
-    @property
+    @cached_property
     def n_studies(self) -> int:
         """Studies in all."""
         return len(np.unique(self.studies))

@@ -3,7 +3,7 @@
 from preprocessing.dicom import ImageFile, Slice, open_image, read_frames, read_image
 from preprocessing.errors import ImageError
 from preprocessing.facts import SliceFacts
-from preprocessing.header import is_compressed, is_deflated
+from preprocessing.header import Storage, storage_of
 from preprocessing.transforms import InputSpec, to_input
 
 __all__ = [
@@ -12,10 +12,10 @@ __all__ = [
     "InputSpec",
     "Slice",
     "SliceFacts",
-    "is_compressed",
-    "is_deflated",
+    "Storage",
     "open_image",
     "read_frames",
     "read_image",
+    "storage_of",
     "to_input",
 ]

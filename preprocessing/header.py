@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, replace
 from io import BytesIO
+from typing import Literal
 
 from preprocessing import tags
 from preprocessing.encapsulation import UNDEFINED, cut_short
@@ -27,9 +28,12 @@ from preprocessing.walk import (
     walk_dataset,
 )
 
+# Pixels as they are, pixels that a decoder must read, a data set that must be inflated.
+Storage = Literal["native", "compressed", "deflated"]
+
 # The groups that a data set begins with in practice (PS3.5 7.1: ascending order).
 _FIRST_GROUPS = frozenset({0x0008, 0x0010, 0x0018, 0x0020, 0x0028})
-# PS3.10 table 7.1-1 has 18; `is_compressed` reads them on the event loop.
+# PS3.10 table 7.1-1 has 18; `storage_of` reads them on the event loop.
 _MOST_META_ELEMENTS = 256
 _DEFLATED_AT_ONCE, _INFLATED_AT_ONCE = 1 << 16, 1 << 20
 
@@ -70,26 +74,20 @@ def read_header(data: bytes, limits: Limits) -> Header:
     return Header(data, values, transfer_syntax, media_class, big_endian, walk.pixels)
 
 
-def is_compressed(data: bytes) -> bool:
-    """Tell whether the file meta information names a transfer syntax that a decoder must read.
+def storage_of(data: bytes) -> Storage:
+    """Tell by the file meta information what must be done before a file's pixels can be looked at.
 
-    A cheap look at bytes that nobody has checked yet: what cannot be understood counts as not
-    compressed, and `read_header` says why.
+    A cheap look at bytes that nobody has checked yet: what cannot be understood counts as native,
+    and `read_header` says why.
     """
-    return _named_syntax(data) in COMPRESSED
-
-
-def is_deflated(data: bytes) -> bool:
-    """Tell, as cheaply, whether the data set must be inflated before it can be looked at."""
-    return _named_syntax(data) == DEFLATED
-
-
-def _named_syntax(data: bytes) -> str | None:
     try:
         meta, _ = _file_meta(data, _after_prefix(data), DEFAULT)
     except ImageError:
-        return None
-    return text(meta, tags.TRANSFER_SYNTAX_UID)
+        return "native"
+    syntax = text(meta, tags.TRANSFER_SYNTAX_UID)
+    if syntax in COMPRESSED:
+        return "compressed"
+    return "deflated" if syntax == DEFLATED else "native"
 
 
 def _after_prefix(data: bytes) -> int:

@@ -98,9 +98,9 @@ def scale_intensity(pixels: FloatArray, low: float, high: float) -> FloatArray:
         return np.zeros_like(pixels)
     if high - low > _SAFE_RANGE:
         return np.clip((pixels.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
-    scaled = np.clip(pixels, np.float32(low), np.float32(high))
-    scaled -= np.float32(low)
-    scaled /= np.float32(high - low)
+    with np.errstate(over="ignore"):  # a pixel far outside the window may become infinite, and 1
+        scaled = pixels - np.float32(low)
+        scaled /= np.float32(high - low)
     return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 

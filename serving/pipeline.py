@@ -19,9 +19,9 @@ from preprocessing import (
     InputSpec,
     Slice,
     SliceFacts,
-    is_compressed,
-    is_deflated,
+    Storage,
     open_image,
+    storage_of,
     to_input,
 )
 from preprocessing.decode_process import MOST_PROCESSES, DecoderUnavailable
@@ -117,9 +117,9 @@ class Decoders:
         self._compressed = ThreadPoolExecutor(MOST_PROCESSES, thread_name_prefix="decode")
         self._large = asyncio.Lock()
 
-    def for_file(self, data: bytes) -> Executor:
-        """The threads that this file belongs to."""
-        return self._compressed if is_compressed(data) else self._native
+    def for_file(self, storage: Storage) -> Executor:
+        """The threads that a file belongs to."""
+        return self._compressed if storage == "compressed" else self._native
 
     def turn(self, is_needed: bool) -> AbstractAsyncContextManager[None]:
         """Wait for a file's turn, if it takes much memory or computing: these go one by one."""
@@ -147,7 +147,8 @@ async def score_file(
         ImageError: the file is not a usable image.
         RequestError: too much is waiting, the deadline passed, or the process is about to stop.
     """
-    run = partial(asyncio.get_running_loop().run_in_executor, decoders.for_file(data))
+    storage = storage_of(data)
+    run = partial(asyncio.get_running_loop().run_in_executor, decoders.for_file(storage))
     stop = threading.Event()
     prepare = partial(
         prepare_frames,
@@ -160,7 +161,7 @@ async def score_file(
     judged: list[Score] = []  # the best so far
     stages = metrics().stage_seconds
     # What it inflates to is large before anything is known of it.
-    has_turn = is_deflated(data)
+    has_turn = storage == "deflated"
     try:
         async with decoders.turn(has_turn):
             started = time.perf_counter()
