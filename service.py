@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import bentoml
 import numpy as np
 from bentoml.exceptions import ServiceUnavailable
-from bentoml.models import BentoModel
 from bentoml.validators import DType
 
 from model.errors import ModelError
+from model.served import names_file
 from model.verdict import judge as verdict
 from preprocessing import ImageError
 from serving.contract import Prediction, PredictRequest, Upload
@@ -28,6 +28,7 @@ from serving.gate import REQUEST_ID
 from serving.image import serving_image
 from serving.pipeline import Decoders, Judge, ModelInput, Row, by_mse, by_p_value, score_file
 from serving.problems import problem_response
+from serving.served_model import ServedModel
 from serving.settings import SettingsError, settings
 from serving.supervisor import send_no_usage_reports
 from serving.telemetry import count_prediction, log, log_fault, metrics
@@ -47,23 +48,7 @@ except SettingsError as error:
 
 send_no_usage_reports()
 
-
-class OneLineModel(BentoModel):
-    """A model of the store whose damaged record ends the service in one line."""
-
-    def resolve(self, *args: Any, **kwargs: Any) -> bentoml.Model:
-        """Find the model; BentoML does so before `before_serving` can look at it."""
-        try:
-            found: bentoml.Model = super().resolve(*args, **kwargs)
-        except Exception as error:
-            sys.exit(
-                f"service: the model store cannot give {self.tag} ({type(error).__name__});"
-                " import the model again"
-            )
-        return found
-
-
-STORED = OneLineModel(SETTINGS.model)
+STORED = ServedModel(SETTINGS.model)
 # BentoML sets these before a worker starts; the operator's own values win.
 ENVS = [
     {"name": name, "value": os.environ.get(name, value)}
@@ -77,6 +62,9 @@ ENVS = [
         "MALLOC_ARENA_MAX": "2",
     }.items()
 ]
+if os.environ.get("SPINE_MODEL") and not names_file(SETTINGS.model):
+    # What a Bento is built with is what its image serves: a stage is decided here, once.
+    ENVS.append({"name": "SPINE_MODEL", "value": str(STORED.tag)})
 
 
 @bentoml.service(envs=ENVS, traffic={"timeout": SETTINGS.deadline_s})
@@ -164,9 +152,10 @@ class SpineAnomaly:
         from serving import supervisor
 
         try:
-            load_spec(Path(STORED.resolve().path))
+            load_spec(STORED.folder)
         except ModelError as error:
             sys.exit(f"service: {error}")
+        STORED.pin()
         supervisor.harden(SETTINGS)
 
     def __init__(self) -> None:

@@ -10,8 +10,8 @@ import sys
 import click
 
 from model.errors import ModelError
+from model.served import find_served
 from model.spec import load_spec
-from model.store import find_directory
 from serving.settings import SettingsError, read_settings
 
 
@@ -49,7 +49,7 @@ def main(host: str, port: int) -> None:
     """
     try:
         settings = read_settings(os.environ)
-        load_spec(find_directory(settings.model))
+        load_spec(find_served(settings.model))
         if settings.runtime == "torch" and not importlib.util.find_spec("torch"):
             raise ModelError("SPINE_RUNTIME=torch needs torch; install it or use onnx")
         check_port(host, port)

@@ -27,7 +27,8 @@ class Settings:
     """What an operator can change; each field is the variable SPINE_<NAME>.
 
     Args:
-        model: the model's tag in the BentoML store, name or name:version.
+        model: a tag of the BentoML store (name, name:version or name:stage), or the path of a
+            .bentomodel file, which ends so or holds a slash.
         runtime: onnx (0.6 ms a slice, no torch) or torch (the reference, and the GPU).
         max_upload_mb: a body above this is refused; 576 x 576 16-bit slices are 0.7 MB.
         max_pixels: of one frame; the largest MR matrices are 1024 x 1024.
