@@ -96,7 +96,7 @@ def test_what_is_no_file_is_named(tmp_path: Path, kind: str) -> None:
 def test_a_file_that_the_user_may_not_read_is_named(
     archive: Path, tmp_path: Path, locked: str
 ) -> None:
-    path = shutil.copy(archive, tmp_path / "m.bentomodel")
+    path = Path(shutil.copy(archive, tmp_path / "m.bentomodel"))
     (tmp_path / locked).chmod(0)
     os.seteuid(65534)
     try:
