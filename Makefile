@@ -25,6 +25,7 @@ SERVE_READY := $(VENV)/.serve
 TRAIN_READY := $(VENV)/.train
 BENCH_READY := $(VENV)/.bench
 DEV_READY := $(VENV)/.dev
+SCHEMA := $(BIN)/check-jsonschema --quiet
 # TensorFlow takes 1.6 GB and other versions of what we use.
 KERAS_VENV := .venv-keras
 KERAS_READY := $(KERAS_VENV)/.ready
@@ -104,10 +105,19 @@ test-heavy: $(DEV_READY) ## run the tests that take minutes
 fuzz: $(DEV_READY) ## look for SECONDS= (60) for bytes that break the reading of files
 	@$(BIN)/python -m tests.fuzz.fuzz_read_image --seconds $(SECONDS)
 
-check: $(DEV_READY) ## lint, format and types
+check: $(DEV_READY) ## lint, format, types, workflows and recipes; needs no network
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/zizmor --quiet --offline --pedantic .github
+	@$(SCHEMA) --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(SCHEMA) --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(SCHEMA) --builtin-schema vendor.compose-spec deploy/compose.yaml
+	@for name in task-definition service target-group scaling; do \
+	  $(SCHEMA) --schemafile tests/deploy/aws/$$name.schema.json deploy/ecs/$$name.json; \
+	done
+	@$(BIN)/kubernetes-validate --quiet --strict -k 1.31 -k 1.37 \
+	  $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 
 format: $(DEV_READY) ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
