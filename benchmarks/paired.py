@@ -57,8 +57,11 @@ def main(files: tuple[Path, ...], other: Path, clients: int, seconds: float, tur
         servers = {}
         for name, checkout in (("this", HERE), ("other", other.resolve())):
             port = free_port()
-            command = contenders()["this"].command(port, workers=1)
-            servers[name] = stack.enter_context(running(command, port, checkout))
+            # One worker each, whatever the checkout's default.
+            contender = contenders()["this"]
+            command, environ = contender.command(port, 1), contender.environ(1)
+            started = running(command, port, checkout, environ=environ)
+            servers[name] = stack.enter_context(started)
         for server in servers.values():
             turn(server, paths, clients, 2.0)  # warm
         for number in range(turns):

@@ -115,17 +115,17 @@ class Stages:
         return finish(self._output.to_http_response(kind(**fields), JSONSerde()))
 
 
-def form(data: bytes) -> tuple[bytearray, list[tuple[bytes, bytes]]]:
+def form(data: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """Write the body and the headers that `curl -F file=@slice.dcm` sends."""
     head = (
         f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="slice.dcm"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     )
-    body = bytearray(head.encode() + data + f"\r\n--{_BOUNDARY}--\r\n".encode())
+    body = head.encode() + data + f"\r\n--{_BOUNDARY}--\r\n".encode()
     return body, [(b"content-type", f"multipart/form-data; boundary={_BOUNDARY}".encode())]
 
 
-def receive(body: bytearray, headers: list[tuple[bytes, bytes]]) -> Upload:
+def receive(body: bytes, headers: list[tuple[bytes, bytes]]) -> Upload:
     """Take the file out of a body as the gate and the contract do."""
     from starlette.datastructures import QueryParams
 

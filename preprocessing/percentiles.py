@@ -20,6 +20,8 @@ _AT_ONCE = 1 << 18
 _ORDINARY = 1 << 20
 # Pixels that the guess is made from; with 1024 or 8192 it takes as long.
 _SAMPLE = 2048
+# Sorting more of the pixels than this takes longer than parting all of them.
+_SMALL_SHARE = 0.1
 _SIGN_BIT = np.uint32(1 << 31)
 
 
@@ -55,7 +57,8 @@ def _beyond_guess(flat: FloatArray, sample: FloatArray, ranks: _Ranks) -> tuple[
 
     Args:
         flat: all values.
-        sample: some of them, ascending; how well they stand for the rest decides about speed alone.
+        sample: some of them, ascending; how well they stand for the rest decides about speed alone,
+            and where they do not, `numpy.partition` finds the values.
         ranks: counted from 0, ascending.
     """
     share = ranks[0] / flat.size
@@ -68,7 +71,8 @@ def _beyond_guess(flat: FloatArray, sample: FloatArray, ranks: _Ranks) -> tuple[
     else:
         guess = sample[min(sample.size - 1, math.ceil(share * sample.size + margin))]
         far, first = flat[flat < guess], 0
-    if first <= ranks[0] and ranks[1] < first + far.size:
+    is_small = far.size <= flat.size * _SMALL_SHARE  # else the sample stood for nothing
+    if is_small and first <= ranks[0] and ranks[1] < first + far.size:
         far.sort()
         return float(far[ranks[0] - first]), float(far[ranks[1] - first])
     n_below = np.count_nonzero(flat < guess)

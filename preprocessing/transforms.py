@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 
 _SMALLEST_SIZE, _LARGEST_SIZE = 8, 1024
-# float32 differences stay finite below this range.
-_SAFE_RANGE = 1e30
+# Between these a window is a float32 that one can divide by, and differences stay finite.
+_SAFE_RANGE = (1e-30, 1e30)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def scale_intensity(pixels: FloatArray, low: float, high: float) -> FloatArray:
     """
     if not high > low:
         return np.zeros_like(pixels)
-    if high - low > _SAFE_RANGE:
+    if not _SAFE_RANGE[0] < high - low < _SAFE_RANGE[1]:
         return np.clip((pixels.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
     with np.errstate(over="ignore"):  # a pixel far outside the window may become infinite, and 1
         scaled = pixels - np.float32(low)

@@ -25,9 +25,10 @@ _REPLACED = (AccessLogMiddleware, TimeoutMiddleware)
 class SpineAppFactory(ServiceAppFactory):  # type: ignore[misc]  # BentoML's server is untyped
     """BentoML's factory, with one layer (`Traffic`) in place of four.
 
-    BentoML 1.4.39 counts, traces, logs and times each request in a layer of its own. Its spans go
-    nowhere while `tracing` is not configured, and its timer holds 18 kB of a request until its time
-    is up. Without them a request that is only received and answered costs 0.70 CPU-ms, not 1.11.
+    BentoML 1.4.39 counts, traces, logs and times each request in a layer of its own. While
+    `tracing` names no exporter its spans go nowhere but into the ends of log lines, which is what
+    is lost here; its timer holds 18 kB of a request until its time is up. benchmarks/RESULTS.md
+    has what a request costs without them.
     """
 
     @property
@@ -44,6 +45,8 @@ class SpineAppFactory(ServiceAppFactory):  # type: ignore[misc]  # BentoML's ser
                 deadline_s=options.get(TimeoutMiddleware, {}).get("timeout"),
             )
 
+        if RunnerTrafficMetricsMiddleware not in options:
+            return layers  # without metrics there is no series to write, but a log and a deadline
         kept = []
         for layer in layers:
             cls: Any = layer.cls
@@ -55,6 +58,8 @@ class SpineAppFactory(ServiceAppFactory):  # type: ignore[misc]  # BentoML's ser
 
 
 def _is_traced() -> bool:
-    """Whether the operator wants spans: BentoML's `tracing` names an exporter and a share."""
-    tracing = BentoMLContainer.tracing
-    return bool(tracing.exporter_type.get() and tracing.sample_rate.get())
+    """Whether the operator wants spans: BentoML's `tracing` names an exporter.
+
+    Its share of sampled requests says nothing: a request that its sender samples is traced at 0.
+    """
+    return bool(BentoMLContainer.tracing.exporter_type.get())

@@ -30,9 +30,10 @@ async def until_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -> T:
     assert task is not None  # noqa: S101 - a coroutine runs in one
     is_working, is_gone = True, False
 
-    def leave(_: asyncio.Future[None]) -> None:
+    def leave(left: asyncio.Future[None]) -> None:
         nonlocal is_gone
-        if is_working:
+        if is_working and not left.cancelled():
+            left.exception()  # a connection that cannot be asked is gone too
             is_gone = True
             task.cancel()
 
@@ -42,11 +43,16 @@ async def until_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -> T:
     try:
         return await work
     except asyncio.CancelledError:
-        if not is_gone or task.uncancel() > 0:
+        if not is_gone:
+            raise
+        is_gone = False
+        if task.uncancel() > 0:
             raise
         raise ClientGone("the connection closed before the answer") from None
     finally:
         is_working = False
+        if is_gone:
+            task.uncancel()  # the work ended in its own way
         leaving.cancel()
 
 

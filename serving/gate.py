@@ -54,7 +54,7 @@ class Received:
         received_at: `time.perf_counter` when the last byte had come.
     """
 
-    body: bytes | bytearray
+    body: bytes
     media_type: str
     boundary: bytes
     received_at: float

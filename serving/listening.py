@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LOOK_AGAIN_S = 0.002
 # and takes the connection itself when the other has not done so by then.
 HELD_BACK_S = 0.03
+# It waits for no other again so soon after one has let it wait in vain.
+IN_VAIN_S = 0.3
 # Where no file can be opened: as long as asyncio itself waits.
 NO_FILES_S = 1.0
 # Tenths of a second between two looks for a pause in which memory can be returned.
@@ -38,6 +40,8 @@ def install() -> None:
 
 class FairServer(uvicorn.Server):
     """uvicorn's server; one of several workers takes no more than its share."""
+
+    _n_trimmed = 0  # requests before the last look for memory
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen."""
@@ -60,8 +64,6 @@ class FairServer(uvicorn.Server):
             listening = Listening(listener, protocol, config, table, lambda: len(connections))
             listening.start(loop)
             self.servers.append(listening)  # type: ignore[arg-type]  # has what is called
-
-    _n_trimmed = 0
 
     async def on_tick(self, counter: int) -> bool:
         """Give a sign of life, ten times a second; when all is answered, return memory."""
@@ -101,6 +103,7 @@ class Listening:
         self._n_open = n_open
         self._opening: set[asyncio.Task[object]] = set()
         self._held_back_since: float | None = None
+        self._waits_from = 0.0
         self._again: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -134,9 +137,11 @@ class Listening:
             now = self._loop.time()
             if self._held_back_since is None:
                 self._held_back_since = now
-            if now - self._held_back_since < HELD_BACK_S:
+            if now - self._held_back_since < HELD_BACK_S and now > self._waits_from:
                 self._pause(LOOK_AGAIN_S)
                 return
+            if now > self._waits_from:
+                self._waits_from = now + IN_VAIN_S
         self._held_back_since = None
         try:
             connection, _ = self._listener.accept()

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Literal, cast
 
-from serving.cores import usable_cores
+from serving.room import usable_bytes, usable_cores
 
 # Of those that nobody asked for: a large machine may be there for others as well.
 MOST_WORKERS = 8
+# Two workers took 540 to 600 MB right after 128 clients (PSS of all processes).
+BYTES_A_WORKER = 300_000_000
 
 Runtime = Literal["onnx", "torch"]
 Access = Literal["open", "key", "closed"]
@@ -45,12 +47,11 @@ class Settings:
         decode_threads: decoders release the GIL only in part; more than the cores is waste.
         head_timeout_s: for a request's head; a slow network needs a fraction of it.
         body_timeout_s: for a request's body; one that takes longer must come with 64 kB/s.
-        deadline_s: a received request is answered with 504 after this; BentoML keeps 18 kB a
-            request for as long.
+        deadline_s: a received request is answered with 504 after this.
         drain_s: between a SIGTERM, at which readiness fails, and the end of listening, so that
             who balances the load sends the next requests elsewhere.
         workers: processes, each with its own copy of the model (150 MB); 0 starts one for each
-            core that this process may use, 8 at most.
+            core that this process may use, 8 at most, and no more than its memory holds.
         api_key: several, separated by commas; without one everybody may ask.
         docs: who may read the OpenAPI page: everybody, who has a key, nobody.
         metrics: who may read /metrics: the same.
@@ -91,7 +92,10 @@ class Settings:
     @property
     def n_workers(self) -> int:
         """The worker processes that are started."""
-        return self.workers or min(usable_cores(), MOST_WORKERS)
+        if self.workers:
+            return self.workers
+        most = min(MOST_WORKERS, max(1.0, usable_bytes() // BYTES_A_WORKER))
+        return min(usable_cores(), int(most))
 
     def __str__(self) -> str:
         """The line that is printed at start; keys are counted, not shown."""

@@ -74,6 +74,7 @@ def shares() -> Shares | None:
         log.warning("connections may be shared unevenly: %s", type(error).__name__)
         return None
     if number * _FIELDS * 8 > len(memory):
+        log.warning("connections may be shared unevenly: worker %d has no place", number)
         return None
     return Shares(memory, number - 1)
 

@@ -43,7 +43,11 @@ class Contender:
         service uses one (model/runtime.py). TensorFlow keeps its own choice, as in the original.
         """
         threads = max(1, cores() // workers)
-        return {"SPINE_WORKERS": str(workers), "OMP_NUM_THREADS": str(threads)}
+        return {
+            "SPINE_WORKERS": str(workers),
+            "OMP_NUM_THREADS": str(threads),
+            "OPENBLAS_NUM_THREADS": "1",
+        }
 
 
 def contenders(keras_python: str | None = None) -> dict[str, Contender]:

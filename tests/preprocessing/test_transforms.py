@@ -113,6 +113,15 @@ def test_resizing_by_bands_equals_the_whole_matrix(n_in: int, n_out: int) -> Non
     np.testing.assert_allclose(doubled, 2 * found, atol=6e-7)
 
 
+@pytest.mark.parametrize("step", [1e-45, 1e-38, 1e-20])
+def test_a_window_too_narrow_for_float32_gives_no_nan(step: float) -> None:
+    pixels = np.zeros((48, 48), np.float32)
+    pixels.ravel()[:12] = step  # just above the 99.5th percentile, which lies between
+    x = to_input(make_slice(pixels), InputSpec(16))
+    assert np.isfinite(x).all()
+    assert x.max() > 0
+
+
 def test_halving_averages_with_a_triangle() -> None:
     # Scale 2, support 2: the second output is centred on 3; pixels 1..4 lie 1.5, 0.5, 0.5 and 1.5
     # away, which gives weights 1/8, 3/8, 3/8, 1/8.

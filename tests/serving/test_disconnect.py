@@ -83,3 +83,26 @@ async def test_an_error_of_the_work_comes_through() -> None:
 
     with pytest.raises(ValueError):  # noqa: PT011 - our own, without words
         await until_disconnect(work(), Connection().receive)
+
+
+async def test_work_that_answers_although_it_was_cancelled_leaves_no_mark() -> None:
+    connection = Connection()
+
+    async def work() -> int:
+        connection.closed.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return 5
+
+    assert await until_disconnect(work(), connection.receive) == 5
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_a_connection_that_cannot_be_asked_is_gone() -> None:
+    async def broken() -> dict[str, Any]:
+        raise ConnectionResetError
+
+    with pytest.raises(ClientGone):
+        await until_disconnect(asyncio.sleep(60), broken)

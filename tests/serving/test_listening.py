@@ -70,7 +70,12 @@ async def end(workers: list[Worker], clients: list[socket.socket]) -> None:
         worker.listening._listener.close()
 
 
-async def test_two_workers_take_half_of_a_burst_each(memory: mmap.mmap) -> None:
+async def test_two_workers_take_half_of_a_burst_each(
+    memory: mmap.mmap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow this machine is just now, each waits for the other.
+    monkeypatch.setattr(shares, "SILENT_AFTER_MS", 10**9)
+    monkeypatch.setattr(listening, "HELD_BACK_S", 60.0)
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         workers = [Worker(memory, index, listener) for index in range(2)]
         clients = await connect(listener.getsockname()[1], 21)
@@ -87,14 +92,30 @@ async def test_a_worker_that_takes_none_in_time_is_not_waited_for(
     monkeypatch.setattr(shares, "SILENT_AFTER_MS", 10**9)  # the table believes that it lives
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         idle, busy = (Worker(memory, index, listener) for index in range(2))
-        clients = await connect(listener.getsockname()[1], 3)
+        clients = await connect(listener.getsockname()[1], 40)
+        monkeypatch.setattr(listening, "IN_VAIN_S", 60.0)
+        looks: list[float] = []
+        plain = busy.listening._pause
+
+        def pause(seconds: float) -> None:
+            looks.append(seconds)
+            plain(seconds)
+
+        monkeypatch.setattr(busy.listening, "_pause", pause)
         busy.listening.start(asyncio.get_running_loop())
-        assert await until([busy], 3) == [3]
+        assert await until([busy], 40) == [40]
+        # Only for the first of them did it wait.
+        assert len(looks) <= listening.HELD_BACK_S / listening.LOOK_AGAIN_S + 1
         idle.listening._loop = asyncio.get_running_loop()
         await end([idle, busy], clients)
 
 
-async def test_a_worker_that_is_dead_or_leaves_holds_nobody_back(memory: mmap.mmap) -> None:
+async def test_a_worker_that_is_dead_or_leaves_holds_nobody_back(
+    memory: mmap.mmap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "SILENT_AFTER_MS", 1000)
+    # Not the machine's clock, which may have started a moment ago.
+    monkeypatch.setattr(shares, "_now_ms", lambda: 5000)
     mine, other = Shares(memory, 0), Shares(memory, 1)
     assert mine.are_above(5)  # the other has never said a word
     other.hold(4)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
 
 from serving.application import SpineAppFactory
 from serving.traffic import Traffic
@@ -151,9 +152,7 @@ async def test_a_timeout_of_the_application_itself_stays_its_own() -> None:
         await answer_of(fails, 5)
 
 
-async def test_spans_are_made_only_where_tracing_is_configured(
-    app: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_spans_are_made_only_where_tracing_is_configured(app: Any) -> None:
     from service import SpineAnomaly
 
     def layers() -> set[str]:
@@ -161,6 +160,17 @@ async def test_spans_are_made_only_where_tracing_is_configured(
         return {getattr(layer.cls, "__name__", "") for layer in factory.middlewares}
 
     assert "OpenTelemetryMiddleware" not in layers()
-    monkeypatch.setattr("serving.application._is_traced", lambda: True)
-    assert "OpenTelemetryMiddleware" in layers()
-    assert not layers() & {"AccessLogMiddleware", "TimeoutMiddleware"}
+    BentoMLContainer.tracing.exporter_type.set("otlp")
+    try:
+        assert "OpenTelemetryMiddleware" in layers()
+        assert not layers() & {"AccessLogMiddleware", "TimeoutMiddleware"}
+    finally:
+        BentoMLContainer.tracing.exporter_type.set(None)
+
+
+async def test_without_metrics_the_deadline_and_the_log_stay(app: Any) -> None:
+    from service import SpineAnomaly
+
+    factory = SpineAppFactory(SpineAnomaly, is_main=True, enable_metrics=False)
+    layers = {getattr(layer.cls, "__name__", "") for layer in factory.middlewares}
+    assert {"AccessLogMiddleware", "TimeoutMiddleware"} <= layers
