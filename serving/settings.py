@@ -31,12 +31,12 @@ class Settings:
     Args:
         model: a tag of the BentoML store (name, name:version or name:stage), or the path of a
             .bentomodel file, which ends so or holds a slash.
-        runtime: onnx (0.6 ms a slice, no torch) or torch (the reference, and the GPU).
+        runtime: onnx (no torch, less memory) or torch (the reference, and the GPU).
         max_upload_mb: a body above this is refused; 576 x 576 16-bit slices are 0.7 MB.
         max_pixels: of one frame; the largest MR matrices are 1024 x 1024.
         max_frames: of one object; the largest enhanced MR series hold about a thousand.
-        max_batch: two slices share what a run costs (4.2 ms each against 4.9 alone); from three on
-            layers exceed MALLOC_MMAP_THRESHOLD_ and are mapped anew in each run (4.9 ms).
+        max_batch: two slices share what a run costs (4.2 ms each against 4.9 alone); in threes and
+            eights each takes 4.9 again, as if their layers exceeded MALLOC_MMAP_THRESHOLD_.
         queue: slices that may wait for the model; above this the answer is 429.
         concurrency: requests that one worker answers at a time; above this the answer is 429.
         bodies_mb: bodies of up to 4 MB that one worker holds at a time, received or on their way;
