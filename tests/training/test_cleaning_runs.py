@@ -56,6 +56,7 @@ def audited(
     return out
 
 
+@pytest.mark.heavy
 def test_the_next_run_does_as_a_person_decided(
     small: list[str], audited: Path, phantom_folder: Path, tmp_path: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_the_question_is_answered_in_the_folder_of_the_run_which_then_goes_on(
     assert resumed.exit_code == 0, resumed.output
 
 
+@pytest.mark.heavy
 def test_the_plain_loop_is_still_there(
     small: list[str], phantom_folder: Path, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_training_and_serving_score_a_file_alike(
     np.testing.assert_allclose(onnx.score(x), reference.score(x), rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.heavy
 def test_a_run_that_was_cut_off_is_resumed_with_the_same_result(
     phantom_folder: Path, phantom_masks: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +191,7 @@ def test_phantom_writes_files_and_truth(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.heavy
 def test_evaluate_judges_held_out_patients_and_everything_planted(
     fitted: dict[str, object], phantom_folder: Path, tmp_path: Path
 ) -> None:
