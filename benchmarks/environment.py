@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from serving.room import usable_cores
 
 _PACKAGES = ("bentoml", "uvloop", "onnxruntime", "numpy", "torch", "fastapi", "uvicorn", "pydicom")
 
@@ -35,14 +36,7 @@ def environment(pythons: Iterable[str] = (), packages: Sequence[str] = ()) -> di
             [python, "-c", _ASKED, *packages], capture_output=True, text=True, check=True
         )
         versions |= json.loads(run.stdout)
-    return {"cores": cores(), "cpu": _cpu_model(), "versions": versions}
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return {"cores": usable_cores(), "cpu": _cpu_model(), "versions": versions}
 
 
 def _versions(names: Sequence[str]) -> dict[str, str]:

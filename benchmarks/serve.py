@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks.environment import cores, environment
+from benchmarks.environment import environment
+from serving.room import usable_cores
 
 if TYPE_CHECKING:
     from benchmarks.contenders.starting import Contender
@@ -104,7 +105,7 @@ def _chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
 @click.option("--clients", callback=_numbers, default="1,8,32,128", help="Of the mix of files.")
 @click.option("--seconds", default=5.0, type=click.FloatRange(0.1), help="Length of each load.")
 @click.option("--rounds", default=3, type=click.IntRange(1), help="Of all contenders.")
-@click.option("--workers", default=cores(), type=click.IntRange(1), help="Of each contender.")
+@click.option("--workers", default=usable_cores(), type=click.IntRange(1), help="Of each.")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="Files for the mix.")
 @click.option("--keras", type=click.Path(exists=True), help="A Python that has TensorFlow.")
 @click.option("--keep-going", is_flag=True, help="Exit 0 although a run is not quoted.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from benchmarks.client import upload
 from benchmarks.stopwatch import Spent, Stopwatch
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ Lap = dict[str, Spent]
 # Of a batch; network: the session alone; scores: what else `AutoencoderRunner.score` does.
 BATCH_STAGES = ("parse", "decode", "resize", "network", "scores", "verdict")
 STAGES = ("receive", *BATCH_STAGES, "answer")
-_BOUNDARY = "------------------------d74496d66958873e"
 
 
 class Stages:
@@ -116,13 +116,10 @@ class Stages:
 
 
 def form(data: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """Write the body and the headers that `curl -F file=@slice.dcm` sends."""
-    head = (
-        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="slice.dcm"\r\n'
-        "Content-Type: application/octet-stream\r\n\r\n"
-    )
-    body = head.encode() + data + f"\r\n--{_BOUNDARY}--\r\n".encode()
-    return body, [(b"content-type", f"multipart/form-data; boundary={_BOUNDARY}".encode())]
+    """The body and the headers that the load generator sends with a file."""
+    head, _, body = upload(data).partition(b"\r\n\r\n")
+    fields = (line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    return body, [(name.lower(), value) for name, value in fields]
 
 
 def receive(body: bytes, headers: list[tuple[bytes, bytes]]) -> Upload:

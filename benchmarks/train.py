@@ -18,9 +18,10 @@ from pathlib import Path
 
 import click
 
-from benchmarks.environment import cores, environment
+from benchmarks.environment import environment
 from benchmarks.processes import tree_pss_bytes
 from benchmarks.training_parts import PARTS, SEED, Job
+from serving.room import usable_cores
 
 _SAMPLE_S = 0.1  # a look at the pages of a process with torch takes it some milliseconds
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
@@ -127,7 +128,7 @@ def main(phantoms: int, steps: int, threads: int | None, names: str, path: Path 
 
     with tempfile.TemporaryDirectory(prefix="bench-train-") as name:
         folder = Path(name)
-        job = Job(folder, steps, threads or cores())
+        job = Job(folder, steps, threads or usable_cores())
         list(write_phantoms(folder / "dicom", phantoms, SEED, masks=folder / "masks"))
         found = [measure(part, job) for part in chosen]
     click.echo(f"{phantoms} phantoms, {steps} steps of 16, {job.threads} threads\n")

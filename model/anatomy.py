@@ -146,9 +146,8 @@ def _bodies_side(vertebra: MaskArray, canal: MaskArray) -> MaskArray:
     """
     rows, columns = np.arange(canal.shape[1]), np.arange(canal.shape[2])
     # In each row: pixels of the canal, sum of their columns.
-    canal_rows = canal.astype(np.float32) @ np.stack(
-        [columns * 0 + 1, columns], 1, dtype=np.float32
-    )
+    sums_of = np.stack([np.ones_like(columns), columns], axis=1, dtype=np.float32)
+    canal_rows = canal.astype(np.float32) @ sums_of
     front = np.ones_like(vertebra)
     for i, (n_canal, sums) in enumerate(canal_rows.transpose(0, 2, 1)):
         has_canal = np.flatnonzero(n_canal)

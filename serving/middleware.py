@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from serving.access import KeyRing, RateLimit
 from serving.drain import drain
 from serving.errors import RequestError, Unauthorized
-from serving.gate import REQUEST_ID as REQUEST_ID
+from serving.gate import REQUEST_ID
 from serving.problems import FIXED_HEADERS, MEDIA_TYPE, Problem, framework_problem
 from serving.settings import Access, Settings
 from serving.telemetry import count_refusal, log_fault

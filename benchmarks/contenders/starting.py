@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from benchmarks.environment import cores
+from serving.room import usable_cores
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Contender:
         As many threads of each worker as there are cores would only wait for one another; the
         service uses one (model/runtime.py). TensorFlow keeps its own choice, as in the original.
         """
-        threads = max(1, cores() // workers)
+        threads = max(1, usable_cores() // workers)
         batch = {"SPINE_MAX_BATCH": str(self.max_batch)} if self.max_batch else {}
         return {
             **batch,

@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.hostile.load import get, post
 from tests.hostile.request_mix import refused, valid
 from tests.hostile.servers import Server
 from tests.hostile.slow import vanish
+from tests.mount_namespace import unshare
 
 pytestmark = pytest.mark.heavy
 
@@ -100,6 +100,7 @@ def file_calls(lines: Sequence[str]) -> list[str]:
     ]
 
 
+# Linux alone has it, and not every machine; .ci/run installs it.
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 async def test_no_system_call_creates_a_file_for_a_request_or_connects_to_anybody(
     serve: Serve, mix: Mix, tmp_path: Path
@@ -161,17 +162,6 @@ fi
 unset TMPDIR TEMP TMP
 exec "$@"
 """
-
-
-def unshare() -> list[str]:
-    """The command for a mount namespace of one's own."""
-    command = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "-Urm"]
-    mount = [*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    try:
-        subprocess.run(mount, check=True)  # noqa: S603 (all of it stands here)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this user may not make a mount namespace here")
-    return command
 
 
 @pytest.mark.parametrize("kind", ["full", "read-only", "read-only-everywhere"])

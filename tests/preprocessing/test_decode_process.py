@@ -43,7 +43,6 @@ def test_a_killed_decoder_is_replaced() -> None:
     assert_reads(COMPRESSED)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be stopped there")
 def test_a_hanging_decoder_is_killed_at_its_deadline_and_replaced() -> None:
     hanging = the_idle_process().process
     os.kill(hanging.pid, signal.SIGSTOP)
@@ -89,7 +88,6 @@ def test_a_hanging_frame_does_not_stop_the_sound_ones() -> None:
             hung.result()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 on, with threads
 def test_a_forked_process_starts_its_own_decoder() -> None:
     ours = the_idle_process()
@@ -113,6 +111,7 @@ def test_threads_share_the_decoders_without_mixing_their_frames() -> None:
     assert len(decode_process._idle) <= decode_process.MOST_PROCESSES
 
 
+# macOS refuses RLIMIT_AS and has no prlimit; the deadline still holds there.
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS holds on Linux only")
 def test_the_decoder_process_is_confined() -> None:
     resource = pytest.importorskip("resource")
@@ -122,6 +121,7 @@ def test_the_decoder_process_is_confined() -> None:
     assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0
 
 
+# Another process's environment is read from /proc, which macOS lacks.
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_the_decoder_process_sees_no_settings_and_ends_with_its_parent(
     monkeypatch: pytest.MonkeyPatch,
@@ -134,7 +134,6 @@ def test_the_decoder_process_sees_no_settings_and_ends_with_its_parent(
     decode_process.stop()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
 def test_a_supervisor_that_stops_children_first_costs_no_frame() -> None:
     child = the_idle_process()
     for number in (signal.SIGTERM, signal.SIGINT):
