@@ -31,7 +31,7 @@ fits = $(BIN)/check-jsonschema $(1) | awk '!/^ok --/'
 KERAS_VENV := .venv-keras
 KERAS_READY := $(KERAS_VENV)/.ready
 
-.PHONY: help serve train phantoms release picture bench test test-heavy fuzz check format lock clean
+.PHONY: help serve train phantoms release picture image test-image bench test test-heavy fuzz check format lock clean
 
 RELEASED := pretrained/spine_autoencoder.bentomodel
 # Seed 9 was chosen by counts alone: of the patients that it holds out, 8 have masks. training/LOG.md
@@ -93,6 +93,12 @@ release: $(TRAIN_READY) ## train the released model on DATA= and MASKS= (folders
 picture: $(TRAIN_READY) ## draw the README's picture with the released model
 	@$(BIN)/python -m training.picture $$($(BIN)/python -m model.store import $(RELEASED)) pretrained/example.png
 
+image: $(SERVE_READY) ## build the Bento and its image dicom-autoencoder:latest (MODEL= and TAG= for others)
+	@$(BIN)/python -m image $(if $(MODEL),--model $(MODEL)) $(if $(TAG),--tag $(TAG)) $(ARGS)
+
+test-image: $(DEV_READY) image ## build it, and run it under the limits that it is made for
+	@$(BIN)/python -m pytest -m image tests/image
+
 bench: $(BENCH_READY) $(if $(filter keras,$(PEER)),$(KERAS_READY)) ## measure the service beside its alternatives (PEER=keras: the original's design too)
 	@$(BIN)/python -m model.store import $(RELEASED) > /dev/null
 	@$(BIN)/python -m benchmarks.serve $(if $(filter keras,$(PEER)),--keras $(KERAS_VENV)/bin/python) --json runs/bench/serve.json --png runs/bench/serve.png $(ARGS)
@@ -125,8 +131,8 @@ format: $(DEV_READY) ## let ruff rewrite what it can
 	@$(BIN)/ruff format .
 
 lock: $(DEV_READY) ## write requirements/*.txt anew from requirements/*.in
-	@$(PIP) uv
-	@for name in serve train bench keras dev; do \
+	@$(PIP) --require-hashes -r requirements/image.txt
+	@for name in serve image train bench keras dev; do \
 	  if [ $$name = serve ]; then constraint=requirements/torch.txt; else constraint=requirements/serve.txt; fi; \
 	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    -c $$constraint requirements/$$name.in -o requirements/$$name.txt; \

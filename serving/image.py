@@ -25,4 +25,4 @@ def serving_image() -> LockedImage:
     distro "none": the distribution's own recipe installs a compiler and git, 490 MB that no wheel
     of the lock needs.
     """
-    return LockedImage(base_image="python:3.11-slim-bookworm", distro="none")
+    return LockedImage(base_image="python:3.11-slim", distro="none")

@@ -6,13 +6,15 @@ import importlib.util
 import os
 import socket
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from model.errors import ModelError
 from model.served import find_served
 from model.spec import load_spec
-from serving.settings import SettingsError, read_settings
+from serving.settings import Settings, SettingsError, read_settings
 
 
 class PortTaken(Exception):
@@ -39,6 +41,25 @@ def check_port(host: str, port: int) -> None:
             ) from error
 
 
+def check_start(settings: Settings, host: str, port: int, stores: Sequence[Path] = ()) -> None:
+    """Check what a start needs: the model's files, the runtime's packages, the port.
+
+    Args:
+        settings: as the service will read them.
+        host: address to listen on.
+        port: to listen on.
+        stores: folders of models in which a tag is looked up before the BentoML store.
+
+    Raises:
+        ModelError: there is no such model, it is damaged, or nothing here can run it.
+        PortTaken: nobody can listen there.
+    """
+    load_spec(find_served(settings.model, stores))
+    if settings.runtime == "torch" and not importlib.util.find_spec("torch"):
+        raise ModelError("SPINE_RUNTIME=torch needs torch; install it or use onnx")
+    check_port(host, port)
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True)
@@ -48,11 +69,7 @@ def main(host: str, port: int) -> None:
     Example: python -m serving.preflight --port 8000
     """
     try:
-        settings = read_settings(os.environ)
-        load_spec(find_served(settings.model))
-        if settings.runtime == "torch" and not importlib.util.find_spec("torch"):
-            raise ModelError("SPINE_RUNTIME=torch needs torch; install it or use onnx")
-        check_port(host, port)
+        check_start(read_settings(os.environ), host, port)
     except (SettingsError, ModelError, PortTaken) as error:
         click.echo(f"preflight: {error}", err=True)
         sys.exit(1)

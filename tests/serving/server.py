@@ -32,7 +32,8 @@ def bentoml_serve(
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Serve SpineAnomaly on a free port, with one worker unless more are asked for.
 
-    Stopped at the end.
+    Stopped at the end, without the two seconds in which a host takes note of a SIGTERM: no host
+    watches. A test of the end asks for them with SPINE_DRAIN_S.
 
     Args:
         log: where its output goes.
@@ -49,7 +50,7 @@ def bentoml_serve(
         process = subprocess.Popen(  # noqa: S603 (our own service)
             [*prefix, sys.executable, "-m", *command],
             cwd=ROOT,
-            env=os.environ | {"SPINE_WORKERS": "1"} | environ,
+            env=os.environ | {"SPINE_WORKERS": "1", "SPINE_DRAIN_S": "0"} | environ,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

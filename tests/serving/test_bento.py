@@ -27,13 +27,14 @@ def test_the_bento_is_built_offline_without_torch_training_and_tests(
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    bento = tmp_path / "bentos" / "spine_anomaly" / "test"
+    bento = tmp_path / "bentos" / "dicom-autoencoder" / "test"
     packages = {path.relative_to(bento / "src").parts[0] for path in bento.glob("src/*/*")}
     assert packages == {"model", "preprocessing", "requirements", "serving"}
     assert not (bento / "src" / "model" / "autoencoder.py").exists()
     info = yaml.safe_load((bento / "bento.yaml").read_text())
     version = find_directory("spine_autoencoder").name
-    assert [model["tag"] for model in info["models"]] == [f"spine_autoencoder:{version}"]
+    (service,) = info["services"]
+    assert [model["tag"] for model in service["models"]] == [f"spine_autoencoder:{version}"]
     requirements = (bento / "env" / "python" / "requirements.txt").read_text()
     assert "torch==" not in requirements
     assert requirements.count("bentoml==") == 1

@@ -14,6 +14,7 @@ import bentoml
 import httpx
 import pytest
 
+from serving.settings import Settings
 from tests.dicom_files import make_dicom, noise
 from tests.serving.server import bentoml_serve
 
@@ -31,6 +32,7 @@ def server(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     (home / "models").symlink_to(model_store / "models")
     log = home / "log.txt"
     environ = {"BENTOML_HOME": str(home), "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics")}
+    environ["SPINE_DRAIN_S"] = str(Settings().drain_s)
     with bentoml_serve(log, **environ) as (url, process):
         yield url, process, log
 

@@ -1,0 +1,1 @@
+"""The container image: a Bento, its packages and how both are built."""

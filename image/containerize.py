@@ -1,0 +1,68 @@
+"""`bentoml containerize` with the recipe beside this file; a step of `python -m image`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from bentoml import container
+from bentoml._internal.container import docker
+from bentoml._internal.container.base import Arguments
+
+RECIPE = Path(__file__).with_name("Dockerfile")
+BACKEND = "docker-with-our-recipe"
+
+
+def build_arguments(*, file: str, context_path: str, **options: object) -> Arguments:
+    """The arguments of `docker build`: BentoML's, with our recipe in place of its own.
+
+    Args:
+        file: BentoML's recipe, which is not used.
+        context_path: the Bento and its models, put together by BentoML.
+        options: of `docker build`, with underscores; several values as a tuple.
+    """
+    arguments = Arguments(["--file", str(RECIPE)])
+    for name, given in options.items():
+        for value in given if isinstance(given, tuple) else (given,):
+            if value is not None:
+                arguments += [f"--{name.replace('_', '-')}", str(value)]
+    return Arguments([*arguments, context_path])
+
+
+@click.command()
+@click.argument("bento")
+@click.option("--tag", required=True, help="Of the image, name:tag.")
+@click.option("--build-arg", multiple=True, help="NAME=VALUE, for the recipe.")
+@click.option("--label", multiple=True, help="NAME=VALUE.")
+@click.option("--network", help="Of the build; the engine's default without it.")
+def main(
+    bento: str, tag: str, build_arg: tuple[str, ...], label: tuple[str, ...], network: str | None
+) -> None:
+    """Build an image of BENTO (name:version); exit 1 when that fails, with the engine's log."""
+    container.register_backend(
+        BACKEND,
+        binary=shutil.which("docker"),
+        buildkit_support=True,
+        health=docker.health,
+        construct_build_args=build_arguments,
+        env={"DOCKER_BUILDKIT": "1"},
+    )
+    # Its overloads know the options of BentoML's own backends.
+    build: Callable[..., bytes | None] = container.build
+    built = build(
+        bento,
+        BACKEND,
+        tag=(tag,),
+        build_arg=build_arg,
+        label=label,
+        network=network,
+        progress="plain",
+    )
+    sys.exit(built is None)  # BentoML logs what happened, and gives nothing
+
+
+if __name__ == "__main__":
+    main()

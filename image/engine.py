@@ -1,0 +1,56 @@
+"""What is asked of the Docker engine."""
+
+from __future__ import annotations
+
+import subprocess
+
+
+class EngineError(Exception):
+    """The engine cannot do what is needed; the message is one line."""
+
+
+def ask(*arguments: str) -> str:
+    """Run a docker command.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        EngineError: there is no such command here, or it failed; with its last line.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["docker", *arguments],  # noqa: S607  # the user's own
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise EngineError("no docker command here; install Docker or another engine") from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"docker {arguments[0]} failed"]
+        raise EngineError(lines[-1])
+    return done.stdout.strip()
+
+
+def check_engine() -> None:
+    """Raise EngineError unless an engine answers."""
+    try:
+        ask("version", "--format", "{{.Server.Version}}")
+    except EngineError as error:
+        raise EngineError(f"no Docker engine answers: {error}") from error
+
+
+def has_image(tag: str) -> bool:
+    """Whether the engine holds an image of this name."""
+    return tag in ask("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", tag).splitlines()
+
+
+def image_bytes(tag: str) -> int:
+    """The size of an image, uncompressed."""
+    return int(ask("image", "inspect", "--format", "{{.Size}}", tag))
+
+
+def build_network() -> str | None:
+    """The network that a build needs: the host's where the engine has no bridge."""
+    return None if ask("network", "ls", "--quiet", "--filter", "driver=bridge") else "host"
