@@ -16,37 +16,14 @@ from tests.serving.server import bentoml_serve
 
 
 @dataclass(frozen=True)
-class Server:
-    """A running server.
+class Endpoint:
+    """Where a service answers.
 
     Args:
-        process: the arbiter.
         port: on 127.0.0.1.
-        log: what it wrote.
-        home: its BENTOML_HOME and HOME.
-        temp: its TMPDIR.
-        at_start: what it used when it was ready.
     """
 
-    process: subprocess.Popen[bytes]
     port: int
-    log: Path
-    home: Path
-    temp: Path
-    at_start: process_tree.Usage
-
-    @property
-    def pid(self) -> int:
-        """Of the arbiter."""
-        return self.process.pid
-
-    def workers(self) -> list[int]:
-        """The processes that answer."""
-        return process_tree.workers(self.pid, self.port)
-
-    def pids(self) -> list[int]:
-        """All processes."""
-        return process_tree.tree(self.pid)
 
     async def ask(self, request: bytes, timeout_s: float = 60.0) -> Exchange:
         """Send one request on a connection of its own."""
@@ -81,6 +58,38 @@ class Server:
                 return True
             await asyncio.sleep(0.05)
         return False
+
+
+@dataclass(frozen=True)
+class Server(Endpoint):
+    """A running server.
+
+    Args:
+        process: the arbiter.
+        log: what it wrote.
+        home: its BENTOML_HOME and HOME.
+        temp: its TMPDIR.
+        at_start: what it used when it was ready.
+    """
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    home: Path
+    temp: Path
+    at_start: process_tree.Usage
+
+    @property
+    def pid(self) -> int:
+        """Of the arbiter."""
+        return self.process.pid
+
+    def workers(self) -> list[int]:
+        """The processes that answer."""
+        return process_tree.workers(self.pid, self.port)
+
+    def pids(self) -> list[int]:
+        """All processes."""
+        return process_tree.tree(self.pid)
 
     async def ready_workers(self) -> set[int]:
         """The workers that answer /readyz with 200 on a connection that they hold."""
@@ -134,4 +143,4 @@ def hostile_server(
     log = folder / "log.txt"
     with bentoml_serve(log, prefix, **variables | environ) as (url, process):
         port = int(url.rpartition(":")[2])
-        yield Server(process, port, log, home, temp, process_tree.usage(process.pid))
+        yield Server(port, process, log, home, temp, process_tree.usage(process.pid))
