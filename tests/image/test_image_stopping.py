@@ -1,0 +1,52 @@
+"""A container that is told to stop answers what it has and ends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+from tests.dicom_files import make_dicom, noise
+from tests.hostile.load import Lost, get, post, statuses, under_load
+from tests.image.conftest import Report, Start
+from tests.image.containers import TWO_WORKERS
+
+pytestmark = pytest.mark.image
+
+CLIENTS = 8
+# Docker kills after its grace with exit code 137, so this is asserted without a clock.
+GRACE_S = 25
+FRAMES = 400
+
+
+async def test_docker_stop_lets_it_answer_what_is_in_flight_and_exit_with_0(
+    start: Start, phantom: bytes, report: Report
+) -> None:
+    made = await asyncio.to_thread(start, TWO_WORKERS, SPINE_DEADLINE_S="20")
+    pixels = noise((32, 32))
+    long_file = make_dicom(np.broadcast_to(pixels, (FRAMES, *pixels.shape)))
+    async with under_load(made.port, lambda _: post(phantom), CLIENTS) as load:
+        in_the_middle = asyncio.create_task(made.ask(post(long_file)))
+        await asyncio.sleep(1)
+        assert not in_the_middle.done()
+        told_at = time.monotonic()
+        await asyncio.to_thread(made.stop, GRACE_S)
+        took_s = time.monotonic() - told_at
+        long_one = await in_the_middle
+    state = made.state()
+    report(
+        f"docker stop with {CLIENTS} clients and {FRAMES} frames in flight: exit"
+        f" {state['ExitCode']} after {took_s:.1f} s, {dict(statuses(load.exchanges))}"
+    )
+    assert (state["Running"], state["ExitCode"], state["OOMKilled"]) == (False, 0, False)
+    assert long_one.status == 200
+    assert long_one.ended_at > told_at
+    assert set(statuses(e for e in load.exchanges if e.sent_at < told_at)) == {200}
+    # Later ones too, on a connection that the server had kept; a new one may come too late.
+    kept = [e for e in load.since(told_at) if not e.is_first]
+    assert set(statuses(kept)) <= {200}
+    assert set(statuses(load.since(told_at))) <= {200, 503, "closed", "reset"}
+    assert isinstance((await made.ask(get("/readyz"))).outcome, Lost)
+    assert "Traceback" not in made.logs()
