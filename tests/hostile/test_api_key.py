@@ -36,9 +36,7 @@ MB = 1_000_000
 def locked(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with two keys, and the default access to docs and metrics: whoever may ask."""
     folder = tmp_path_factory.mktemp("locked")
-    with hostile_server(
-        store, folder, SPINE_API_KEY=f" {FIRST} ,, {SECOND}", SPINE_DRAIN_S="0"
-    ) as server:
+    with hostile_server(store, folder, SPINE_API_KEY=f" {FIRST} ,, {SECOND}") as server:
         yield server
 
 

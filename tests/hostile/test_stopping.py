@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from serving.settings import Settings
 from tests.dicom_files import make_dicom, noise
 from tests.hostile import process_tree
 from tests.hostile.conftest import Report, Serve
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.heavy
 
 CLIENTS = 16
 ENDED_WITHIN_S = 25.0
+DRAINING = {"SPINE_DRAIN_S": str(Settings().drain_s)}
 TRICKLING = 20
 
 
@@ -62,7 +64,7 @@ async def assert_nothing_is_left(server: Server, pids: list[int]) -> None:
 async def test_sigterm_under_load_fails_readiness_first_and_answers_what_was_sent(
     serve: Serve, slice_file: bytes, compressed_file: bytes, report: Report, n_workers: int
 ) -> None:
-    server = serve(SPINE_WORKERS=str(n_workers), SPINE_DEADLINE_S="20")
+    server = serve(SPINE_WORKERS=str(n_workers), SPINE_DEADLINE_S="20", **DRAINING)
     assert await server.has_ready_workers(n_workers, 15)
     await server.warm_up(slice_file, compressed_file)
     pixels = noise((64, 64))
@@ -104,7 +106,7 @@ async def test_sigterm_under_load_fails_readiness_first_and_answers_what_was_sen
 async def test_clients_that_trickle_do_not_hold_up_the_end(
     serve: Serve, slice_file: bytes, compressed_file: bytes, report: Report, number: signal.Signals
 ) -> None:
-    server = serve()
+    server = serve(**DRAINING)
     await server.warm_up(slice_file, compressed_file)
     body = head("POST", "/predict", Content_Type=DICOM, Content_Length=370_000)
     slow = [
@@ -130,7 +132,7 @@ async def test_clients_that_trickle_do_not_hold_up_the_end(
 async def test_an_idle_server_ends_at_once_on_sigint_and_a_second_one_hurts_nothing(
     serve: Serve, report: Report
 ) -> None:
-    server = serve(SPINE_WORKERS="2")
+    server = serve(SPINE_WORKERS="2", **DRAINING)
     assert await server.has_ready_workers(2, 15)
     pids = server.pids()
     told_at = time.monotonic()
