@@ -10,12 +10,13 @@ import ipaddress
 import os
 from typing import TYPE_CHECKING, Any
 
+from serving.arbiter import take_over
 from serving.settings import Settings
 from serving.shares import share
 from serving.telemetry import log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # Above what a worker gives itself (serving/drain.py).
 KILL_AFTER_S = 28
@@ -24,25 +25,40 @@ CHECK_EVERY_S = 1.0
 
 
 def harden(settings: Settings) -> None:
-    """Change the arbiter that `bentoml serve` is about to start; call it once before that."""
+    """Change the arbiter that `bentoml serve` is about to start; call it once before that.
+
+    At its start it becomes the small process of `serving.arbiter`. With `--reload`, and in a thread
+    of another program, it stays where it is.
+    """
     from bentoml._internal.utils import circus
 
     find_temporary_folder()
     share(settings.n_workers)
-    plain = circus.Arbiter.__init__
+    plain, plain_start = circus.Arbiter.__init__, circus.Arbiter.start
 
     def hardened(self: Any, watchers: Sequence[Any], **options: Any) -> None:
         for watcher in watchers:
             watcher.graceful_timeout = KILL_AFTER_S
             watcher.respawn = True
-        if not options.get("plugins"):  # `--reload` is a plugin, in a process that needs the port
+        self.has_plugins = bool(options.get("plugins"))
+        if not self.has_plugins:  # `--reload` is a plugin, in a process that needs the port
             options["endpoint"] = f"inproc://spine-control-{os.getpid()}"
             options["pubsub_endpoint"] = f"inproc://spine-events-{os.getpid()}"
         options["check_delay"] = CHECK_EVERY_S
         warn_if_open([socket.host for socket in options.get("sockets") or ()], settings)
         plain(self, watchers, **options)
 
+    def start(self: Any, cb: Callable[[Any], None] | None = None) -> None:
+        if self.has_plugins or type(self) is not circus.Arbiter:
+            plain_start(self, cb)
+            return
+        if cb:
+            cb(None)  # says on what it listens
+        self.exit_stack.close()  # folders for the sockets of other services
+        take_over(self, CHECK_EVERY_S)
+
     circus.Arbiter.__init__ = hardened  # type: ignore[method-assign]
+    circus.Arbiter.start = start  # type: ignore[method-assign]
 
 
 def find_temporary_folder() -> None:
