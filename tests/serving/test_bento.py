@@ -35,7 +35,11 @@ def test_the_bento_is_built_offline_without_torch_training_and_tests(
     version = find_directory("spine_autoencoder").name
     (service,) = info["services"]
     assert [model["tag"] for model in service["models"]] == [f"spine_autoencoder:{version}"]
-    requirements = (bento / "env" / "python" / "requirements.txt").read_text()
+    listed = bento / "env" / "python" / "requirements.txt"
+    option, place = listed.read_text().split()
+    requirements = (listed.parent / place).read_text()
+    assert option == "-r"
     assert "torch==" not in requirements
     assert requirements.count("bentoml==") == 1
+    assert requirements == (ROOT / "requirements" / "serve.txt").read_text()
     assert "openapi" in yaml.safe_load((bento / "apis" / "openapi.yaml").read_text())
