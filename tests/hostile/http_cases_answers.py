@@ -7,6 +7,7 @@ import re
 
 from tests.hostile.http_cases import MARKER
 from tests.hostile.raw_http import Answer, Connection
+from tests.hostile.servers import Server
 from tests.serving.problems import FIELDS
 
 MAX_ERROR_BYTES = 8192
@@ -88,3 +89,10 @@ def assert_answers(port: int, request: bytes, expected: str = "200") -> Answer:
         assert answer is not None
         assert_sound(answer, to_head)
         return answer
+
+
+def assert_quiet(server: Server) -> None:
+    """Check that the log repeats nothing of what was sent, and tells of no fault."""
+    log = server.log.read_text(errors="replace").lower()
+    for word in ("zqmarker", MARKER.lower(), "203.0.113.77", "traceback", "error", "exception"):
+        assert word not in log, log[max(0, log.index(word) - 500) :][:1000]

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from tests.hostile import process_tree
-from tests.hostile.conftest import Report
 from tests.hostile.http_cases import (
     DICOM,
     LISTENER_PORT,
-    MARKER,
     ORDINARY,
     Case,
     get,
     head,
     post,
 )
-from tests.hostile.http_cases_answers import assert_answers, assert_sound, outcome
+from tests.hostile.http_cases_answers import assert_answers, assert_quiet, assert_sound, outcome
 from tests.hostile.http_cases_bodies import BODIES
 from tests.hostile.http_cases_boundaries import BOUNDARIES
 from tests.hostile.http_cases_chunks import CHUNKS_AND_ORDER
 from tests.hostile.http_cases_heads import HEADS
-from tests.hostile.http_cases_large import EARLY, ENDLESS, endless
+from tests.hostile.http_cases_large import EARLY
 from tests.hostile.http_cases_lengths import FRAMING
 from tests.hostile.http_cases_lures import LURES, TRAP
 from tests.hostile.http_cases_parts import PARTS
-from tests.hostile.http_cases_slow import CLIENTS, ask_and_never_read, flood, play
 from tests.hostile.http_cases_targets import TARGETS
 from tests.hostile.http_cases_upgrades import UPGRADES
 from tests.hostile.http_cases_values import VALUES
@@ -44,9 +38,6 @@ CASES = [
 ]
 # All of them take half a minute; each eighth, from all lists, is in `make test`.
 QUICK = 8
-CLOSED_WITHIN_S = 30.0
-ANSWERED_WITHIN_S = 1.0
-MB = 1_000_000
 
 
 def params(cases: list[Case], quick: int = 0) -> list[object]:
@@ -106,13 +97,6 @@ def exchange(port: int, case: Case, lure_port: int) -> None:
         assert (connection.rest(), connection.end) == (b"", "closed")
 
 
-def assert_quiet(server: Server) -> None:
-    """Check that the log repeats nothing of what was sent, and tells of no fault."""
-    log = server.log.read_text(errors="replace").lower()
-    for word in ("zqmarker", MARKER.lower(), "203.0.113.77", "traceback", "error", "exception"):
-        assert word not in log, log[max(0, log.index(word) - 500) :][:1000]
-
-
 def assert_never_connected(lure: socket.socket) -> None:
     """Check that nobody has asked at the lure."""
     with pytest.raises(BlockingIOError):
@@ -129,89 +113,6 @@ def test_each_case_ends_as_it_may_and_the_next_request_is_answered(
     assert_never_connected(lure)
     assert not TRAP.exists()
     assert_quiet(server)
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("what", ENDLESS)
-def test_what_never_ends_is_answered_and_its_connection_ended(
-    server: Server, report: Report, what: str
-) -> None:
-    start, piece, expected = ENDLESS[what]
-    before = process_tree.usage(server.pid)
-    with Connection(server.port) as connection, process_tree.watch_memory(server.pid) as memory:
-        began = time.monotonic()
-        n_sent = connection.stream(endless(start, piece), stop_at_answer=False)
-        report(f"ended after {n_sent / MB:.0f} MB and {time.monotonic() - began:.1f} s")
-        answer = connection.answer()
-    report(f"memory +{memory.growth(before) / MB:.0f} MB")
-    assert outcome(answer) in expected.split(" | ")
-    assert connection.end != "open"
-    assert memory.growth(before) < 400 * MB
-    assert_answers(server.port, ORDINARY)
-    assert_quiet(server)
-
-
-def slowest_answer(port: int, others: Sequence[Future[Any]]) -> float:
-    """Ask again and again until the others are done; return the longest time of an answer."""
-    slowest = 0.0
-    while not all(other.done() for other in others):
-        began = time.monotonic()
-        assert_answers(port, ORDINARY)
-        slowest = max(slowest, time.monotonic() - began)
-        time.sleep(0.2)
-    return slowest
-
-
-@pytest.mark.heavy
-def test_slow_clients_are_told_and_closed_in_30_s_while_others_are_answered_in_1_s(
-    server: Server, report: Report
-) -> None:
-    with ThreadPoolExecutor(len(CLIENTS)) as threads:
-        slow = [threads.submit(play, client, server.port) for client in CLIENTS]
-        slowest = slowest_answer(server.port, slow)
-    report(f"the others were answered within {slowest * 1e3:.0f} ms")
-    for client, future in zip(CLIENTS, slow, strict=True):
-        connection, seconds = future.result()
-        report(f"{client.name}: {connection.end} after {seconds:.0f} s")
-        for expected in client.answers.split("; "):
-            assert outcome(connection.answer()) == expected, client.name
-        assert (connection.rest(), connection.end) == (b"", "closed"), client.name
-        assert seconds < CLOSED_WITHIN_S, client.name
-    assert slowest < ANSWERED_WITHIN_S
-    assert_quiet(server)
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("path", ["/livez", "/Zqmarker", "/docs.json"])
-def test_who_asks_without_end_and_comes_again_costs_the_others_nothing(
-    server: Server, report: Report, path: str
-) -> None:
-    before = process_tree.usage(server.pid)
-    with ThreadPoolExecutor(1) as threads, process_tree.watch_memory(server.pid) as memory:
-        flooding = threads.submit(flood, server.port, get(path), 5.0)
-        slowest = slowest_answer(server.port, [flooding])
-    report(f"{flooding.result()} connections, memory +{memory.growth(before) / MB:.0f} MB")
-    report(f"the others were answered within {slowest * 1e3:.0f} ms")
-    assert slowest < ANSWERED_WITHIN_S
-    assert memory.growth(before) < 400 * MB
-    assert_quiet(server)
-
-
-@pytest.mark.heavy
-def test_who_asks_without_end_and_never_reads_is_closed_in_30_s(
-    server: Server, report: Report
-) -> None:
-    before = process_tree.usage(server.pid)
-    with ThreadPoolExecutor(1) as threads, process_tree.watch_memory(server.pid) as memory:
-        what = (server.port, get("/docs.json"), CLOSED_WITHIN_S)
-        deaf = threads.submit(ask_and_never_read, *what)
-        slowest = slowest_answer(server.port, [deaf])
-    connection, seconds = deaf.result()
-    report(f"{connection.end} after {seconds:.0f} s, memory +{memory.growth(before) / MB:.0f} MB")
-    report(f"the others were answered within {slowest * 1e3:.0f} ms")
-    assert connection.end != "open"
-    assert slowest < ANSWERED_WITHIN_S
-    assert memory.growth(before) < 400 * MB
 
 
 def test_who_asks_for_many_and_vanishes_leaves_no_fault_behind(server: Server) -> None:
