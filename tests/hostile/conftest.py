@@ -49,12 +49,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def serve(store: Path, tmp_path: Path) -> Iterator[Serve]:
-    """Start a server of this test's own; settings are keyword arguments."""
+def serve(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Start servers of this test's own; settings are keyword arguments."""
     with ExitStack() as running:
 
         def start(*prefix: str, **environ: str) -> Server:
-            return running.enter_context(hostile_server(store, tmp_path, prefix, **environ))
+            folder = tmp_path_factory.mktemp("server")
+            return running.enter_context(hostile_server(store, folder, prefix, **environ))
 
         yield start
 
