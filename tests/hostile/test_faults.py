@@ -31,6 +31,13 @@ async def wait_for_load(load: Load) -> None:
         await asyncio.sleep(0.1)
 
 
+async def wait_for_compressed(load: Load, since: float) -> None:
+    """Return when a compressed slice that was sent since then has been answered."""
+    while not any(e.client % 2 and e.status == 200 for e in load.since(since)):
+        assert time.monotonic() < since + 30
+        await asyncio.sleep(0.05)
+
+
 def lost(exchanges: list[Exchange]) -> list[Exchange]:
     return [exchange for exchange in exchanges if isinstance(exchange.outcome, Lost)]
 
