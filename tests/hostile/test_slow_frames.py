@@ -18,7 +18,7 @@ from tests.preprocessing.dicom_files import encapsulated
 pytestmark = pytest.mark.heavy
 
 ATTACKERS = 8
-SECONDS = 15.0
+SECONDS = 8.0
 
 
 def slow_frame(side: int) -> bytes:
