@@ -194,3 +194,4 @@ def test_a_client_waits_for_no_server_that_drains(serve: Serve) -> None:
         assert process_tree.wait_until(lambda: not client.is_ready(), seconds=4)
         with pytest.raises(ServiceUnavailable):
             client.wait_until_server_ready(1)
+    process_tree.kill(server.workers())  # nobody waits for the rest of the drain
