@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import subprocess
 import time
@@ -18,7 +19,7 @@ from tests.hostile.servers import Endpoint
 from tests.image import control_group
 from tests.serving.server import free_port
 
-IMAGE = "dicom-autoencoder:latest"
+IMAGE = os.environ.get("IMAGE") or "dicom-autoencoder:latest"
 USER = "10001:10001"  # the image's own
 NOBODY = "4711:4711"  # no line of /etc/passwd has it
 ROOT_GROUP = "4711:0"  # as OpenShift starts containers

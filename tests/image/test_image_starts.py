@@ -20,7 +20,7 @@ NO_ROOM = replace(ONE_WORKER, has_tmp=False, options=("--read-only", "--ipc", "n
     ("limits", "environ", "reason"),
     [
         (ONE_WORKER, {"PORT": "http"}, "PORT='http' is not a number from 1 to 65535"),
-        (ONE_WORKER, {"PORT": "80"}, "cannot listen on 127.0.0.1:80 (permission denied)"),
+        (ONE_WORKER, {"BENTOML_HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1:"),
         (ONE_WORKER, {"SPINE_MODEL": "nosuch"}, "nosuch"),
         (ONE_WORKER, {"SPINE_MODEL": "/models/site.bentomodel"}, "/models/site.bentomodel"),
         (ONE_WORKER, {"SPINE_WORKERS": "many"}, "SPINE_WORKERS is 'many'"),

@@ -29,7 +29,7 @@ async def test_docker_stop_lets_it_answer_what_is_in_flight_and_exit_with_0(
     long_file = make_dicom(np.broadcast_to(pixels, (FRAMES, *pixels.shape)))
     async with under_load(made.port, lambda _: post(phantom), CLIENTS) as load:
         in_the_middle = asyncio.create_task(made.ask(post(long_file)))
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
         assert not in_the_middle.done()
         told_at = time.monotonic()
         await asyncio.to_thread(made.stop, GRACE_S)
