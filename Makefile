@@ -24,6 +24,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 SERVE_READY := $(VENV)/.serve
 TRAIN_READY := $(VENV)/.train
 BENCH_READY := $(VENV)/.bench
+TOOLS_READY := $(VENV)/.tools
 DEV_READY := $(VENV)/.dev
 # It says what is wrong only when it may also say that all is well.
 fits = $(BIN)/check-jsonschema $(1) | awk '!/^ok --/'
@@ -67,9 +68,12 @@ $(KERAS_READY): requirements/keras.txt | $(BIN)/python
 	@$(KERAS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/keras.txt
 	@touch $@
 
-$(DEV_READY): requirements/dev.txt $(TRAIN_READY)
+$(TOOLS_READY): requirements/dev.txt $(SERVE_READY)
 	@echo "installing what tests and checks need into $(VENV)" >&2
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(DEV_READY): $(TOOLS_READY) $(TRAIN_READY)
 	@touch $@
 
 serve: $(SERVE_READY) ## answer POST /predict on PORT (8000), with the newest model of the store
@@ -96,7 +100,7 @@ picture: $(TRAIN_READY) ## draw the README's picture with the released model
 image: $(SERVE_READY) ## build the Bento and its image dicom-autoencoder:latest (MODEL= and TAG= for others)
 	@$(BIN)/python -m image $(if $(MODEL),--model $(MODEL)) $(if $(TAG),--tag $(TAG)) $(ARGS)
 
-test-image: $(DEV_READY) image ## build it, and run it under the limits that it is made for
+test-image: $(TOOLS_READY) image ## build it, and run it under the limits that it is made for
 	@$(BIN)/python -m pytest -m image tests/image
 
 bench: $(BENCH_READY) $(if $(filter keras,$(PEER)),$(KERAS_READY)) ## measure the service beside its alternatives (PEER=keras: the original's design too)
