@@ -17,6 +17,9 @@ from model.record import read_tag, seal
 from model.spec import STORE_HASH_FILE, hash_file, load_spec
 from model.store import find_directory, store_home
 
+# The supervisor's choice, which its workers inherit: a stage that moves, or a file that is
+# replaced, must not give a worker that starts later another model than the others have.
+FOLDER_VARIABLE = "SPINE_MODEL_FOLDER"
 _ASIDE = "unpacking-"
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from circus.arbiter import Arbiter
 
-# What to run, between the two processes; workers do not see it.
+# The plan, between the two processes; workers do not see it.
 _VARIABLE = "SPINE_WATCHERS"
+LOG_FORMAT = "%(asctime)s [%(levelname)s] [%(name)s] %(message)s"
 _WATCHER = (
     *("name", "cmd", "args", "numprocesses", "working_dir", "copy_env", "stop_children"),
     *("use_sockets", "close_child_stdin", "graceful_timeout", "respawn"),
@@ -23,14 +24,14 @@ _WATCHER = (
 _SOCKET = ("name", "host", "port", "family", "backlog")
 
 
-def take_over(arbiter: Arbiter, check_delay: float) -> NoReturn:
-    """Become a process that runs the watchers of an arbiter which has not started.
+def plan_of(arbiter: Arbiter, check_delay: float) -> dict[str, Any]:
+    """What an arbiter would run: its watchers, with what they add to the environment, and sockets.
 
     Args:
-        arbiter: circus's, with TCP sockets that nobody listens to yet.
+        arbiter: circus's, with TCP sockets.
         check_delay: seconds between two looks for dead workers.
     """
-    plan = {
+    return {
         "watchers": [
             {name: getattr(watcher, name) for name in _WATCHER} | {"env": _added(watcher.env)}
             for watcher in arbiter.watchers
@@ -40,8 +41,10 @@ def take_over(arbiter: Arbiter, check_delay: float) -> NoReturn:
         ],
         "check_delay": check_delay,
     }
-    for socket in arbiter.sockets.values():
-        socket.close()  # children would inherit it
+
+
+def become(plan: dict[str, Any]) -> NoReturn:
+    """Replace this process by one that runs a plan."""
     os.environ[_VARIABLE] = json.dumps(plan)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -78,9 +81,7 @@ def run(plan: dict[str, Any]) -> None:
 if __name__ == "__main__":
     planned = json.loads(os.environ.pop(_VARIABLE))
     # In another process BentoML would have set this up; what is below a warning is a diary.
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s [%(levelname)s] [%(name)s] %(message)s"
-    )
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
     logging.getLogger("circus").addFilter(lambda record: "Could not bind" not in record.msg)
     try:
         run(planned)

@@ -1,21 +1,37 @@
-"""The first process of the image: find room to write, say what is wrong, become `bentoml serve`."""
+"""The first process of the image: find room to write, say what is wrong, start the workers.
+
+`bentoml serve` takes a second of computing to find out what it should start, two on half a core. In
+an image that is always the same, so the build wrote it down (`serving.rehearsal`).
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import json
+import logging
 import os
 import re
+import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from model.errors import ModelError
+from model.served import FOLDER_VARIABLE
+from serving.arbiter import LOG_FORMAT, become
 from serving.preflight import PortTaken, check_start
-from serving.settings import SettingsError, read_settings
+from serving.settings import Settings, SettingsError, read_settings
+from serving.shares import share
+from serving.supervisor import warn_if_open
+from serving.telemetry import log
 
 BENTO = Path("/app/bento")
+PLAN = BENTO / "plan.json"
 # A read-only container without any mount still has /dev/shm.
 PLACES = ("/tmp", "/dev/shm")  # noqa: S108  # where a container may write, not a file's name
 GRACE_S = 25
@@ -49,16 +65,47 @@ def find_room(environ: Mapping[str, str], places: Sequence[str] = PLACES) -> dic
     raise ContainerError(f"nothing can be written to {' or '.join(places)}; mount a tmpfs at /tmp")
 
 
-def read_port(environ: Mapping[str, str]) -> int:
-    """The port that PORT asks for; 8000 without it.
+def read_address(environ: Mapping[str, str]) -> tuple[str, int]:
+    """Where to listen: BENTOML_HOST, all addresses without it, and PORT, 8000 without it.
 
     Raises:
-        ContainerError: it is no port.
+        ContainerError: one of them is no address, or no port.
     """
+    host = environ.get("BENTOML_HOST") or "0.0.0.0"  # noqa: S104  # it is a server
+    try:
+        ipaddress.ip_address(host)
+    except ValueError as error:
+        raise ContainerError(f"BENTOML_HOST={host[:50]!r} is not an IP address") from error
     text = environ.get("PORT") or "8000"
     if not (re.fullmatch(r"[0-9]{1,5}", text) and 0 < int(text) < 65536):
         raise ContainerError(f"PORT={text[:20]!r} is not a number from 1 to 65535")
-    return int(text)
+    return host, int(text)
+
+
+def fit_plan(
+    plan: dict[str, Any],
+    settings: Settings,
+    address: tuple[str, int],
+    environ: Mapping[str, str],
+) -> dict[str, Any]:
+    """Give what `bentoml serve` started in the build this container's address, workers and home.
+
+    Args:
+        plan: as `serving.arbiter.plan_of` wrote it.
+        settings: of this container.
+        address: host and port.
+        environ: with this container's BENTOML_HOME; the operator's values win.
+    """
+    (watcher,), (listener,) = plan["watchers"], plan["sockets"]
+    host, port = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    env = {name: environ.get(name, value) for name, value in watcher["env"].items()}
+    env.pop("BENTOML_RUNNER_MAP", None)  # where other services listen: there are none
+    env["PROMETHEUS_MULTIPROC_DIR"] = f"{environ['BENTOML_HOME']}/prometheus_multiproc_dir"
+    return plan | {
+        "watchers": [watcher | {"numprocesses": settings.n_workers, "env": env}],
+        "sockets": [listener | {"host": host, "port": port, "family": family}],
+    }
 
 
 def _is_writable(folder: str) -> bool:
@@ -71,25 +118,41 @@ def _is_writable(folder: str) -> bool:
         return False
 
 
-@click.command()
+def _start_workers(settings: Settings, address: tuple[str, int], folder: Path) -> None:
+    """Become the arbiter of the plan, as `serving.supervisor` does behind `bentoml serve`."""
+    plan = fit_plan(json.loads(PLAN.read_text("utf-8")), settings, address, os.environ)
+    metrics = Path(plan["watchers"][0]["env"]["PROMETHEUS_MULTIPROC_DIR"])
+    shutil.rmtree(metrics, ignore_errors=True)  # of a process before, when the container restarts
+    metrics.mkdir()
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    share(settings.n_workers)
+    warn_if_open([address[0]], settings)
+    log.info("%d workers on %s port %d", settings.n_workers, *address)
+    become(plan)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def main(options: tuple[str, ...]) -> None:
-    """Serve the Bento of this image on PORT (8000); OPTIONS go to `bentoml serve`.
+    """Serve the Bento of this image on PORT (8000); with OPTIONS, by `bentoml serve` with these.
 
     Exits with 1 and one line when the container is set up in a way that cannot work.
     """
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     try:
-        room = find_room(os.environ)
-        os.environ |= room
-        port = read_port(os.environ)
-        host = os.environ.get("BENTOML_HOST") or "0.0.0.0"  # noqa: S104  # it is a server
-        check_start(read_settings(os.environ), host, port, [BENTO / "models"])
+        os.environ |= find_room(os.environ)
+        tempfile.tempdir = None
+        host, port = read_address(os.environ)
+        settings = read_settings(os.environ)
+        folder = check_start(settings, host, port, [BENTO / "models"])
     except (ContainerError, SettingsError, ModelError, PortTaken) as error:
         click.echo(f"container: {error}", err=True)
         sys.exit(1)
-    serve = [sys.executable, "-m", "bentoml", "serve", str(BENTO), *options]
+    if PLAN.exists() and not options:
+        _start_workers(settings, (host, port), folder)
     where = ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", str(GRACE_S)]
-    os.execv(sys.executable, [*serve, *where])  # noqa: S606  # as process 1, it gets the SIGTERM
+    serve = [sys.executable, "-m", "bentoml", "serve", str(BENTO), *where, *options]
+    os.execv(sys.executable, serve)  # noqa: S606  # as process 1, it gets the SIGTERM
 
 
 if __name__ == "__main__":

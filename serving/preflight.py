@@ -41,7 +41,7 @@ def check_port(host: str, port: int) -> None:
             ) from error
 
 
-def check_start(settings: Settings, host: str, port: int, stores: Sequence[Path] = ()) -> None:
+def check_start(settings: Settings, host: str, port: int, stores: Sequence[Path] = ()) -> Path:
     """Check what a start needs: the model's files, the runtime's packages, the port.
 
     Args:
@@ -50,14 +50,19 @@ def check_start(settings: Settings, host: str, port: int, stores: Sequence[Path]
         port: to listen on.
         stores: folders of models in which a tag is looked up before the BentoML store.
 
+    Returns:
+        The model's folder.
+
     Raises:
         ModelError: there is no such model, it is damaged, or nothing here can run it.
         PortTaken: nobody can listen there.
     """
-    load_spec(find_served(settings.model, stores))
+    folder = find_served(settings.model, stores)
+    load_spec(folder)
     if settings.runtime == "torch" and not importlib.util.find_spec("torch"):
         raise ModelError("SPINE_RUNTIME=torch needs torch; install it or use onnx")
     check_port(host, port)
+    return folder
 
 
 @click.command()

@@ -12,11 +12,7 @@ import bentoml
 from bentoml.models import BentoModel
 
 from model.errors import ModelError
-from model.served import find_served, names_file
-
-# The supervisor's choice, which its workers inherit: a stage that moves, or a file that is
-# replaced, must not give a worker that starts later another model than the others have.
-_VARIABLE = "SPINE_MODEL_FOLDER"
+from model.served import FOLDER_VARIABLE, find_served, names_file
 
 
 class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
@@ -37,7 +33,7 @@ class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
         from bentoml._internal.configuration.containers import BentoMLContainer
         from bentoml._internal.context import server_context
 
-        pinned = os.environ.get(_VARIABLE)
+        pinned = os.environ.get(FOLDER_VARIABLE)
         if pinned and server_context.worker_index is not None:
             return Path(pinned)
         try:
@@ -48,7 +44,7 @@ class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
 
     def pin(self) -> None:
         """Let the workers that are started from now on use this folder."""
-        os.environ[_VARIABLE] = str(self.folder)
+        os.environ[FOLDER_VARIABLE] = str(self.folder)
 
     @property
     def stored(self) -> bentoml.Model:

@@ -7,10 +7,12 @@ day to end a worker, and in a container no new worker for a dead one. None of th
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from serving.arbiter import take_over
+from serving.arbiter import become, plan_of
 from serving.settings import Settings
 from serving.shares import share
 from serving.telemetry import log
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 KILL_AFTER_S = 28
 # How often dead workers are looked for.
 CHECK_EVERY_S = 1.0
+# Where `bentoml serve` writes down what it starts: an image starts the same without it.
+WRITE_PLAN = "SPINE_WRITE_PLAN"
 
 
 def harden(settings: Settings) -> None:
@@ -55,7 +59,12 @@ def harden(settings: Settings) -> None:
         if cb:
             cb(None)  # says on what it listens
         self.exit_stack.close()  # folders for the sockets of other services
-        take_over(self, CHECK_EVERY_S)
+        for socket in self.sockets.values():
+            socket.close()  # nobody listens there yet, and the workers would inherit it
+        plan = plan_of(self, CHECK_EVERY_S)
+        if path := os.environ.get(WRITE_PLAN):
+            Path(path).write_text(json.dumps(plan), "utf-8")
+        become(plan)
 
     circus.Arbiter.__init__ = hardened  # type: ignore[method-assign]
     circus.Arbiter.start = start  # type: ignore[method-assign]

@@ -1,12 +1,14 @@
 """The image's first process finds room to write, and says in one line why it cannot serve."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from serving.container import ContainerError, find_room, read_port
+from serving.container import ContainerError, find_room, fit_plan, read_address
 from serving.rehearsal import RehearsalError, rehearse
+from serving.settings import Settings
 from tests.serving.server import free_port
 from tests.serving.test_preflight import assert_one_line, run
 
@@ -50,10 +52,17 @@ def test_nowhere_to_write(closed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "port"), [(None, 8000), ("", 8000), ("1", 1), ("10000", 10000), ("65535", 65535)]
+    ("environ", "address"),
+    [
+        ({}, ("0.0.0.0", 8000)),  # noqa: S104
+        ({"PORT": "", "BENTOML_HOST": ""}, ("0.0.0.0", 8000)),  # noqa: S104
+        ({"PORT": "1"}, ("0.0.0.0", 1)),  # noqa: S104
+        ({"PORT": "65535", "BENTOML_HOST": "::"}, ("::", 65535)),
+        ({"BENTOML_HOST": "127.0.0.1"}, ("127.0.0.1", 8000)),
+    ],
 )
-def test_a_port(text: str | None, port: int) -> None:
-    assert read_port({} if text is None else {"PORT": text}) == port
+def test_an_address(environ: dict[str, str], address: tuple[str, int]) -> None:
+    assert read_address(environ) == address
 
 
 @pytest.mark.parametrize(
@@ -61,8 +70,53 @@ def test_a_port(text: str | None, port: int) -> None:
 )
 def test_what_is_no_port(text: str) -> None:
     with pytest.raises(ContainerError, match="from 1 to 65535") as refused:
-        read_port({"PORT": text})
+        read_address({"PORT": text})
     assert len(str(refused.value)) < 100
+
+
+@pytest.mark.parametrize("text", ["localhost", "1.2.3", "a" * 5000])
+def test_what_is_no_host(text: str) -> None:
+    with pytest.raises(ContainerError, match="is not an IP address") as refused:
+        read_address({"BENTOML_HOST": text})
+    assert len(str(refused.value)) < 100
+
+
+PLAN = {
+    "watchers": [
+        {
+            "name": "service",
+            "args": ["-m", "worker"],
+            "numprocesses": 1,
+            "env": {"MALLOC_ARENA_MAX": "2", "PROMETHEUS_MULTIPROC_DIR": "/build", "A": "1"},
+        }
+    ],
+    "sockets": [{"name": "api", "host": "127.0.0.1", "port": 4000, "family": 2, "backlog": 9}],
+    "check_delay": 1.0,
+}
+
+
+def test_a_plan_gets_the_address_workers_and_home_of_this_container() -> None:
+    fitted = fit_plan(
+        PLAN, Settings(workers=3), ("::", 8000), {"BENTOML_HOME": "/home", "A": "mine"}
+    )
+    assert fitted == {
+        "watchers": [
+            {
+                "name": "service",
+                "args": ["-m", "worker"],
+                "numprocesses": 3,
+                "env": {
+                    "MALLOC_ARENA_MAX": "2",
+                    "PROMETHEUS_MULTIPROC_DIR": "/home/prometheus_multiproc_dir",
+                    "A": "mine",
+                },
+            }
+        ],
+        "sockets": [
+            {"name": "api", "host": "::", "port": 8000, "family": socket.AF_INET6, "backlog": 9}
+        ],
+        "check_delay": 1.0,
+    }
 
 
 @pytest.mark.parametrize(

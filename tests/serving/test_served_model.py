@@ -153,7 +153,7 @@ def test_a_bento_keeps_the_version_that_held_the_stage_when_it_was_built(
     rolled: str, home: Path
 ) -> None:
     assert run(home, "rolled:production", *BUILD, "one").returncode == 0
-    bento = home / "bentos" / "spine_anomaly" / "one"
+    bento = home / "bentos" / "dicom-autoencoder" / "one"
     info = yaml.safe_load((bento / "bento.yaml").read_text())
     version = find_directory("rolled:production").name
     assert f"rolled:{version}" in [model["tag"] for model in info["services"][0]["models"]]
@@ -165,4 +165,4 @@ def test_a_bento_is_not_built_of_a_file(rolled: str, home: Path, tmp_path: Path)
     done = run(home, str(file), *BUILD, "two")
     assert done.returncode == 1
     assert f"python -m model.store import {file}, then name its tag" in done.stderr
-    assert not (home / "bentos" / "spine_anomaly").exists()
+    assert not (home / "bentos" / "dicom-autoencoder").exists()
