@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,13 +74,15 @@ def run(server: Server, store: Path, tmp_path_factory: pytest.TempPathFactory) -
     files = [folder / f"{number:04}" for number in range(len(listed))]
     for case, file in zip(listed, files, strict=True):
         file.write_bytes(case.build())
-    scores = dict(_scores(_model(store), listed, files))
     # What a process makes once, such as the files of its metrics, is there before it is watched.
     asyncio.run(server.warm_up(*(file.read_bytes() for file in files[:14])))
     workers, before = server.workers(), _files(server)
     work = list(zip(listed, files, strict=True))
-    with process_tree.watch_memory(server.pid) as memory:
+    with process_tree.watch_memory(server.pid) as memory, ThreadPoolExecutor(1) as beside:
+        # One client and the server leave a core for this.
+        scoring = beside.submit(lambda: dict(_scores(_model(store), listed, files)))
         answers = asyncio.run(_post_all(server, [work]))
+        scores = scoring.result()
         answers += asyncio.run(_post_all(server, [work[n::CLIENTS] for n in range(CLIENTS)]))
     metrics = asyncio.run(server.ask(get("/metrics"))).outcome
     assert isinstance(metrics, Answer)
