@@ -98,10 +98,10 @@ picture: $(TRAIN_READY) ## draw the README's picture with the released model
 	@$(BIN)/python -m training.picture $$($(BIN)/python -m model.store import $(RELEASED)) pretrained/example.png
 
 image: $(SERVE_READY) ## build the Bento and its image dicom-autoencoder:latest (MODEL= and TAG= for others)
-	@$(BIN)/python -m image $(if $(MODEL),--model $(MODEL)) $(if $(TAG),--tag $(TAG)) $(ARGS)
+	@$(BIN)/python -m image $(if $(MODEL),--model "$(MODEL)") $(if $(TAG),--tag "$(TAG)") $(if $(LABEL_VERSION),--version "$(LABEL_VERSION)") $(ARGS)
 
 test-image: $(TOOLS_READY) image ## build it, and run it under the limits that it is made for
-	@$(BIN)/python -m pytest -m image tests/image
+	@$(if $(TAG),IMAGE="$(TAG)") $(BIN)/python -m pytest -m image tests/image
 
 bench: $(BENCH_READY) $(if $(filter keras,$(PEER)),$(KERAS_READY)) ## measure the service beside its alternatives (PEER=keras: the original's design too)
 	@$(BIN)/python -m model.store import $(RELEASED) > /dev/null

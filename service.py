@@ -25,7 +25,7 @@ from serving.disconnect import until_disconnect
 from serving.drain import drain
 from serving.errors import InternalFault, ModelUnavailable, RequestError
 from serving.gate import REQUEST_ID
-from serving.image import serving_image
+from serving.locked_image import serving_image
 from serving.pipeline import Decoders, Judge, ModelInput, Row, by_mse, by_p_value, score_file
 from serving.problems import problem_response
 from serving.served_model import ServedModel

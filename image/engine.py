@@ -22,7 +22,8 @@ def ask(*arguments: str) -> str:
         done = subprocess.run(  # noqa: S603
             ["docker", *arguments],  # noqa: S607  # the user's own
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
     except OSError as error:
@@ -42,12 +43,22 @@ def check_engine() -> None:
 
 
 def has_image(tag: str) -> bool:
-    """Whether the engine holds an image of this name."""
-    return tag in ask("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", tag).splitlines()
+    """Whether the engine holds an image of this name.
+
+    Raises:
+        EngineError: it does not say.
+    """
+    try:
+        ask("image", "inspect", "--format", "{{.Id}}", tag)
+    except EngineError as error:
+        if "no such" in str(error).lower():
+            return False
+        raise
+    return True
 
 
 def image_bytes(tag: str) -> int:
-    """The size of an image, uncompressed."""
+    """The size of an image, as `docker images` shows it."""
     return int(ask("image", "inspect", "--format", "{{.Size}}", tag))
 
 

@@ -18,6 +18,11 @@ CAUSES = (
     ),
     (r"(?P<what>no space left on device)", "{what}; docker system prune frees some"),
     (
+        r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|UnknownIssuer|unknown authority",
+        "a certificate is not trusted in the build; start --base on an image that trusts yours",
+    ),
+    (r"toomanyrequests", "the registry lets nothing more through for now; log in, or wait"),
+    (
         r"manifests/(?P<what>[\w.-]+)\W*: dial tcp|failed to resolve source metadata",
         "the base image cannot be pulled; is there a network?",
     ),

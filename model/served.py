@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from model.archive import check_readable, unpack_model
 from model.errors import DamagedModel, ModelError, ModelNotFound
 from model.locking import locked
+from model.private_folder import make_private
 from model.record import read_tag, seal
 from model.spec import STORE_HASH_FILE, hash_file, load_spec
 from model.store import find_directory, store_home
@@ -116,12 +116,10 @@ def _is_writable(place: Path) -> bool:
 def _places() -> Iterator[Path]:
     """Where a file may be unpacked, the best place first."""
     yield store_home() / "unpacked"
+    private = Path(tempfile.gettempdir()) / f"spine-unpacked-{os.getuid()}"
     try:
-        private = Path(tempfile.gettempdir()) / f"spine-unpacked-{os.getuid()}"
-        private.mkdir(mode=0o700, exist_ok=True)
-        found = private.lstat()
+        is_private = make_private(private)
     except OSError:
         return
-    # Everybody writes to /tmp, and whoever makes the folder first could put a model into it.
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+    if is_private:
         yield private

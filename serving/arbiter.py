@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 # The plan, between the two processes; workers do not see it.
 _VARIABLE = "SPINE_WATCHERS"
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 LOG_FORMAT = "%(asctime)s [%(levelname)s] [%(name)s] %(message)s"
 _WATCHER = (
     *("name", "cmd", "args", "numprocesses", "working_dir", "copy_env", "stop_children"),
@@ -78,7 +81,23 @@ def run(plan: dict[str, Any]) -> None:
         raise error
 
 
+def hold_signals() -> None:
+    """Let SIGTERM and SIGINT wait: process 1 of a container would never get them without a handler.
+
+    What waits outlives `become`, and `obey_signals` ends it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+
+
+def obey_signals() -> None:
+    """End at a SIGTERM or SIGINT, also at one that has waited; circus does so from its start on."""
+    for number in _STOPS:
+        signal.signal(number, lambda *_: sys.exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+
 if __name__ == "__main__":
+    obey_signals()
     planned = json.loads(os.environ.pop(_VARIABLE))
     # In another process BentoML would have set this up; what is below a warning is a diary.
     logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
@@ -86,6 +105,8 @@ if __name__ == "__main__":
     try:
         run(planned)
     except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+            raise
         places = [f"{socket['host']}:{socket['port']}" for socket in planned["sockets"]]
-        reason = (error.strerror or type(error).__name__).lower()
+        reason = (error.strerror or "").lower()
         sys.exit(f"service: cannot listen on {', '.join(places)} ({reason}); choose another port")

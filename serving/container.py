@@ -1,7 +1,7 @@
-"""The first process of the image: find room to write, say what is wrong, start the workers.
+"""What the image runs (`python -m serving`): find room to write, say what is wrong, start workers.
 
-`bentoml serve` takes a second of computing to find out what it should start, two on half a core. In
-an image that is always the same, so the build wrote it down (`serving.rehearsal`).
+`bentoml serve` computes for a second to find out what it should start. In an image that is always
+the same, so the build wrote it down (`serving.plan`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import click
 
 from model.errors import ModelError
+from model.private_folder import make_private
 from model.served import FOLDER_VARIABLE
 from serving.arbiter import LOG_FORMAT, become
 from serving.preflight import PortTaken, check_start
@@ -34,7 +35,6 @@ BENTO = Path("/app/bento")
 PLAN = BENTO / "plan.json"
 # A read-only container without any mount still has /dev/shm.
 PLACES = ("/tmp", "/dev/shm")  # noqa: S108  # where a container may write, not a file's name
-GRACE_S = 25
 
 
 class ContainerError(Exception):
@@ -52,13 +52,16 @@ def find_room(environ: Mapping[str, str], places: Sequence[str] = PLACES) -> dic
         TMPDIR and BENTOML_HOME.
 
     Raises:
-        ContainerError: one of them cannot be written to.
+        ContainerError: one of them cannot be written to, or is somebody else's.
     """
     if asked := environ.get("TMPDIR"):
         places = (asked,)
     for place in places:
         if _is_writable(place):
-            home = environ.get("BENTOML_HOME") or f"{place}/bentoml-{os.getuid()}"
+            if not (home := environ.get("BENTOML_HOME")):
+                home = f"{place}/bentoml-{os.getuid()}"
+                if not make_private(Path(home)):
+                    raise ContainerError(f"{home} is not this user's alone; set BENTOML_HOME")
             if not _is_writable(home):
                 raise ContainerError(f"BENTOML_HOME={home} cannot be written to")
             return {"TMPDIR": place, "BENTOML_HOME": home}
@@ -118,23 +121,23 @@ def _is_writable(folder: str) -> bool:
         return False
 
 
-def _start_workers(settings: Settings, address: tuple[str, int], folder: Path) -> None:
-    """Become the arbiter of the plan, as `serving.supervisor` does behind `bentoml serve`."""
-    plan = fit_plan(json.loads(PLAN.read_text("utf-8")), settings, address, os.environ)
-    metrics = Path(plan["watchers"][0]["env"]["PROMETHEUS_MULTIPROC_DIR"])
-    shutil.rmtree(metrics, ignore_errors=True)  # of a process before, when the container restarts
-    metrics.mkdir()
-    os.environ[FOLDER_VARIABLE] = str(folder)
-    share(settings.n_workers)
-    warn_if_open([address[0]], settings)
-    log.info("%d workers on %s port %d", settings.n_workers, *address)
-    become(plan)
+def _empty(folder: Path) -> None:
+    """Make an empty folder: metrics of a process before, when a container restarts, are not ours.
+
+    Raises:
+        ContainerError: it cannot be emptied.
+    """
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+    except OSError as error:
+        raise ContainerError(f"{folder} cannot be emptied ({error.strerror})") from error
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def main(options: tuple[str, ...]) -> None:
-    """Serve the Bento of this image on PORT (8000); with OPTIONS, by `bentoml serve` with these.
+@click.command()
+def main() -> None:
+    """Serve the Bento of this image on PORT (8000) of BENTOML_HOST (all addresses).
 
     Exits with 1 and one line when the container is set up in a way that cannot work.
     """
@@ -145,15 +148,13 @@ def main(options: tuple[str, ...]) -> None:
         host, port = read_address(os.environ)
         settings = read_settings(os.environ)
         folder = check_start(settings, host, port, [BENTO / "models"])
+        plan = fit_plan(json.loads(PLAN.read_text("utf-8")), settings, (host, port), os.environ)
+        _empty(Path(plan["watchers"][0]["env"]["PROMETHEUS_MULTIPROC_DIR"]))
     except (ContainerError, SettingsError, ModelError, PortTaken) as error:
         click.echo(f"container: {error}", err=True)
         sys.exit(1)
-    if PLAN.exists() and not options:
-        _start_workers(settings, (host, port), folder)
-    where = ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", str(GRACE_S)]
-    serve = [sys.executable, "-m", "bentoml", "serve", str(BENTO), *where, *options]
-    os.execv(sys.executable, serve)  # noqa: S606  # as process 1, it gets the SIGTERM
-
-
-if __name__ == "__main__":
-    main()
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    share(settings.n_workers)
+    warn_if_open([host], settings)
+    log.info("starting %d workers on %s port %d", settings.n_workers, host, port)
+    become(plan)

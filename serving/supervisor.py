@@ -7,25 +7,21 @@ day to end a worker, and in a container no new worker for a dead one. None of th
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from serving.arbiter import become, plan_of
 from serving.settings import Settings
 from serving.shares import share
 from serving.telemetry import log
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
 # Above what a worker gives itself (serving/drain.py).
 KILL_AFTER_S = 28
 # How often dead workers are looked for.
 CHECK_EVERY_S = 1.0
-# Where `bentoml serve` writes down what it starts: an image starts the same without it.
-WRITE_PLAN = "SPINE_WRITE_PLAN"
+# What is done with the plan of `bentoml serve`; serving/plan.py writes it down instead.
+hand_over: Callable[[dict[str, Any]], NoReturn] = become
 
 
 def harden(settings: Settings) -> None:
@@ -61,10 +57,7 @@ def harden(settings: Settings) -> None:
         self.exit_stack.close()  # folders for the sockets of other services
         for socket in self.sockets.values():
             socket.close()  # nobody listens there yet, and the workers would inherit it
-        plan = plan_of(self, CHECK_EVERY_S)
-        if path := os.environ.get(WRITE_PLAN):
-            Path(path).write_text(json.dumps(plan), "utf-8")
-        become(plan)
+        hand_over(plan_of(self, CHECK_EVERY_S))
 
     circus.Arbiter.__init__ = hardened  # type: ignore[method-assign]
     circus.Arbiter.start = start  # type: ignore[method-assign]

@@ -33,6 +33,14 @@ LOGS = {
     '3.11-slim": dial tcp: lookup registry.example on 10.0.0.1:53: no such host': (
         "the base image cannot be pulled; is there a network?"
     ),
+    # uv and BuildKit, behind a proxy that signs for everybody
+    "#9 1.0 error: Failed to fetch: `https://index.example/simple/x/`\n#9 1.0   cause: invalid peer"
+    " certificate: UnknownIssuer": (
+        "a certificate is not trusted in the build; start --base on an image that trusts yours"
+    ),
+    "#3 ERROR: toomanyrequests: You have reached your pull rate limit": (
+        "the registry lets nothing more through for now; log in, or wait"
+    ),
     "#12 ERROR: write /app/venv/lib/x.so: no space left on device": (
         "no space left on device; docker system prune frees some"
     ),

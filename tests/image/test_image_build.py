@@ -3,14 +3,17 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from image.build import ROOT
 from image.engine import ask
+from image.labels import ROOT
 
 RELEASED = ROOT / "pretrained/spine_autoencoder.bentomodel"
 
@@ -33,9 +36,71 @@ def _build(home: Path, *options: str, root: Path = ROOT, **environ: str) -> str:
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("image: ")
-    assert list(home.glob("bentos/dicom-autoencoder/*-*")) == []
-    assert [bento.name for bento in home.glob("bentos/dicom-autoencoder/*")] in ([], ["latest"])
+    assert _bentos(home) == []
     return line.removeprefix("image: ")
+
+
+def _bentos(home: Path) -> list[str]:
+    found = [bento.name for bento in home.glob("bentos/dicom-autoencoder/*")]
+    return [name for name in found if name != "latest"]
+
+
+@pytest.fixture
+def fake_docker(tmp_path: Path) -> Callable[[str], str]:
+    """A docker command that answers, builds as it is told, and holds no image; gives its PATH."""
+
+    def make(build: str) -> str:
+        path = tmp_path / "bin" / "docker"
+        path.parent.mkdir()
+        path.write_text(
+            "#!/bin/sh\n"
+            'case "$1 $2" in\n'
+            "  'version --format') echo 27.0.0 ;;\n"
+            "  'network ls') echo bridge ;;\n"
+            "  'image inspect') echo 'Error: No such image' >&2; exit 1 ;;\n"
+            f"  build*) {build} ;;\n"
+            "esac\n"
+        )
+        path.chmod(0o755)
+        return f"{path.parent}:{os.environ['PATH']}"
+
+    return make
+
+
+def test_a_build_that_leaves_no_image(tmp_path: Path, fake_docker: Callable[[str], str]) -> None:
+    assert _build(tmp_path, PATH=fake_docker("true")) == "Error: No such image"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        *(pytest.param(n, marks=pytest.mark.image) for n in (signal.SIGINT, signal.SIGHUP)),
+    ],
+)
+def test_an_interrupted_build(
+    number: int, tmp_path: Path, fake_docker: Callable[[str], str]
+) -> None:
+    begun, went_on = tmp_path / "begun", tmp_path / "went-on"
+    path = fake_docker(f"touch {begun}; sleep 60; touch {went_on}")
+    command = subprocess.Popen(
+        [sys.executable, "-m", "image"],
+        cwd=ROOT,
+        env=os.environ | {"BENTOML_HOME": str(tmp_path), "PATH": path},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 60
+    while not begun.exists():
+        assert time.monotonic() < end
+        assert command.poll() is None
+        time.sleep(0.05)
+    assert len(_bentos(tmp_path)) == 1
+    command.send_signal(number)
+    _, told = command.communicate(timeout=30)
+    assert (command.returncode, told) == (130, "image: interrupted; nothing was built\n")
+    assert _bentos(tmp_path) == []
+    assert not went_on.exists()
 
 
 def test_without_docker(tmp_path: Path) -> None:
@@ -81,7 +146,9 @@ def test_a_tag_that_exists(tmp_path: Path) -> None:
     assert line == f"the image {tag} exists; choose another tag or docker image rm it"
 
 
-@pytest.mark.parametrize("tag", ["Dicom:1", "dicom autoencoder:1", "dicom-autoencoder", "a:", ":1"])
+@pytest.mark.parametrize(
+    "tag", ["Dicom:1", "dicom autoencoder:1", "dicom-autoencoder", "a:", ":1", "a:b:c:1", "a/:1"]
+)
 def test_a_tag_that_is_none(tag: str, tmp_path: Path) -> None:
     assert (
         _build(tmp_path, "--tag", tag) == f"{tag!r} is no image tag; write name:tag, in lower case"

@@ -4,8 +4,9 @@ import subprocess
 
 import pytest
 
-from image.build import ROOT, labels
 from image.containerize import RECIPE, build_arguments
+from image.labels import ROOT, labels, recipe_base
+from serving.locked_image import serving_image
 
 PREFIX = "org.opencontainers.image"
 
@@ -13,8 +14,7 @@ PREFIX = "org.opencontainers.image"
 def test_labels_name_what_was_built_from_what(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_SERVER_URL", "https://git.example")
     monkeypatch.setenv("GITHUB_REPOSITORY", "owner/project")
-    monkeypatch.setenv("VERSION", "1.2.3")
-    found = labels("dicom-autoencoder:v1", "spine_autoencoder:v2")
+    found = labels("dicom-autoencoder:v1", "spine_autoencoder:v2", version="1.2.3", base="here/py")
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"],  # noqa: S607
         cwd=ROOT,
@@ -29,8 +29,9 @@ def test_labels_name_what_was_built_from_what(monkeypatch: pytest.MonkeyPatch) -
         f"{PREFIX}.version": "1.2.3",
         f"{PREFIX}.licenses": "Apache-2.0",
         f"{PREFIX}.source": "https://git.example/owner/project",
-        "bento": "dicom-autoencoder:v1",
-        "model": "spine_autoencoder:v2",
+        f"{PREFIX}.base.name": "here/py",
+        "dicom-autoencoder.bento": "dicom-autoencoder:v1",
+        "dicom-autoencoder.model": "spine_autoencoder:v2",
     }
 
 
@@ -51,6 +52,10 @@ def test_the_source_is_an_address_for_everybody_or_none(
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "remote.origin.url")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", origin)
     assert labels("b:1", "m:1").get(f"{PREFIX}.source") == source
+
+
+def test_both_recipes_start_from_the_same_image() -> None:
+    assert serving_image().base_image == recipe_base()
 
 
 def test_docker_builds_our_recipe_and_not_that_of_bentoml() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.dicom_files import make_dicom, noise
 from tests.hostile.load import Lost, get, post, statuses, under_load
 from tests.image.conftest import Report, Start
-from tests.image.containers import TWO_WORKERS
+from tests.image.containers import TWO_WORKERS, container
 
 pytestmark = pytest.mark.image
 
@@ -50,3 +50,13 @@ async def test_docker_stop_lets_it_answer_what_is_in_flight_and_exit_with_0(
     assert set(statuses(load.since(told_at))) <= {200, 503, "closed", "reset"}
     assert isinstance((await made.ask(get("/readyz"))).outcome, Lost)
     assert "Traceback" not in made.logs()
+
+
+@pytest.mark.parametrize("after_s", [0.1, 0.5, 1.0])
+def test_docker_stop_ends_one_that_is_not_ready_yet(after_s: float) -> None:
+    # Process 1 gets no SIGTERM that it has no handler for.
+    with container(TWO_WORKERS) as made:
+        made.start()
+        time.sleep(after_s)
+        made.stop(GRACE_S)
+        assert made.state()["ExitCode"] == 0

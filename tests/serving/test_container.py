@@ -1,7 +1,10 @@
 """The image's first process finds room to write, and says in one line why it cannot serve."""
 
+import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from serving.container import ContainerError, find_room, fit_plan, read_address
 from serving.rehearsal import RehearsalError, rehearse
 from serving.settings import Settings
 from tests.serving.server import free_port
-from tests.serving.test_preflight import assert_one_line, run
+from tests.serving.test_preflight import ROOT, assert_one_line, run
 
 
 @pytest.fixture
@@ -129,7 +132,47 @@ def test_a_plan_gets_the_address_workers_and_home_of_this_container() -> None:
 )
 def test_the_command_ends_in_one_line(environ: dict[str, str], word: str, tmp_path: Path) -> None:
     environ = {"PORT": str(free_port()), "BENTOML_HOME": str(tmp_path)} | environ
-    assert_one_line(run("serving.container", **environ), "container: ", word)
+    assert_one_line(run("serving", **environ), "container: ", word)
+
+
+def test_a_home_that_somebody_else_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / f"bentoml-{os.getuid()}").symlink_to(tmp_path / "theirs")
+    with pytest.raises(ContainerError, match="is not this user's alone; set BENTOML_HOME"):
+        find_room({}, [str(tmp_path)])
+
+
+def test_a_home_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / f"bentoml-{os.getuid()}"
+    home.mkdir()
+    home.chmod(0o777)
+    with pytest.raises(ContainerError, match="is not this user's alone"):
+        find_room({}, [str(tmp_path)])
+
+
+def test_a_signal_waits_from_the_first_moment_on() -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGTERM); print('lives')"
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", f"from serving.arbiter import hold_signals; hold_signals(); {code}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "lives\n"
+
+
+def test_a_plan_is_what_bentoml_serve_starts(model_store: Path, tmp_path: Path) -> None:
+    written = tmp_path / "plan.json"
+    done = run("serving.plan", "service:SpineAnomaly", str(written), SPINE_WORKERS="3")
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(written.read_text("utf-8"))
+    (watcher,), (listener,) = plan["watchers"], plan["sockets"]
+    assert watcher["args"][:2] == ["-m", "_bentoml_impl.worker.service"]
+    assert watcher["numprocesses"] == 3
+    assert watcher["respawn"]
+    assert watcher["env"]["OPENBLAS_NUM_THREADS"] == "1"
+    assert listener["port"] == 3000
 
 
 def test_a_rehearsal_says_that_the_server_ended(
