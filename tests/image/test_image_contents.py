@@ -18,7 +18,8 @@ from tests.image.licences import faults, locked
 pytestmark = pytest.mark.image
 
 MB = 1_000_000
-MOST_ADDED = 210 * MB
+# Six of them are the byte code of a standard library whose image has none.
+MOST_ADDED = 220 * MB
 TOOLS = ("gcc", "cc", "c++", "cpp", "g++", "clang", "make", "ld", "as", "git", "uv", "uvx", "curl")
 CACHES = "/root/.cache /home/*/.cache /app/.cache /.cache /tmp/* /var/cache/apt/archives/*.deb"
 
