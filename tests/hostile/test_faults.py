@@ -104,8 +104,9 @@ async def test_a_killed_decoder_costs_its_frame_at_most(
     seen = statuses(load.exchanges)
     report(f"{kills} decoders killed: {dict(seen)}")
     assert kills >= 5
-    assert set(seen) <= {200, 422}
-    assert seen[422] <= kills
+    assert set(seen) <= {200, 422, 503}
+    # On a busy machine one may start for so long that it is killed in each of its three tries: 503.
+    assert seen[422] + 3 * seen[503] <= kills
     assert {e.status for e in load.exchanges if e.client % 2 == 0} == {200}
     assert (await server.ask(post(compressed_file))).status == 200
 
