@@ -34,7 +34,7 @@ LOGS = {
         "the base image cannot be pulled; is there a network?"
     ),
     # uv and BuildKit, behind a proxy that signs for everybody
-    "#9 1.0 error: Failed to fetch: `https://index.example/simple/x/`\n#9 1.0   cause: invalid peer"
+    "#9 1.0 error: Failed to fetch: `https://index.example/x/`\n#9 1.0   cause: invalid peer"
     " certificate: UnknownIssuer": (
         "a certificate is not trusted in the build; start --base on an image that trusts yours"
     ),
