@@ -8,7 +8,7 @@ import re
 import resource
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -86,7 +86,23 @@ CALLS = (
 )
 _READS = re.compile(r"\b(open|openat|openat2)\(")
 _WRITES = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TMPFILE")
+_UNFINISHED = "<unfinished ...>"
 _OUTWARD = re.compile(r"sa_family=AF_INET")
+
+
+def calls(lines: Iterable[str]) -> Iterator[str]:
+    """The calls of a trace; those that another process interrupted are joined."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        pid, _, call = line.partition(" ")
+        call = call.lstrip()
+        if call.endswith(_UNFINISHED):
+            begun[pid] = call.removesuffix(_UNFINISHED)
+            continue
+        if call.startswith("<... "):
+            call = begun.pop(pid, "") + call.partition(" resumed>")[2]
+        if "(" in call and " = " in call:
+            yield f"{pid} {call}"
 
 
 def file_calls(lines: Sequence[str]) -> list[str]:
@@ -112,11 +128,11 @@ async def test_no_system_call_creates_a_file_for_a_request_or_connects_to_anybod
     await assert_answers(server, mix)
     before = len(trace.read_text().splitlines())
     await assert_answers(server, mix)
-    lines = [line for line in trace.read_text().splitlines() if "(" in line and " = " in line]
-    assert lines, "strace saw nothing"
-    assert file_calls(lines[before:]) == []
-    # In its whole life.
-    assert [line for line in lines if "connect(" in line and _OUTWARD.search(line)] == []
+    lines = trace.read_text().splitlines()
+    in_its_life = list(calls(lines))
+    assert in_its_life, "strace saw nothing"
+    assert file_calls(list(calls(lines[before:]))) == []
+    assert [call for call in in_its_life if "connect(" in call and _OUTWARD.search(call)] == []
 
 
 async def test_there_is_one_listener_and_no_connection_but_the_clients(
