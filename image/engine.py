@@ -9,11 +9,15 @@ class EngineError(Exception):
     """The engine cannot do what is needed; the message is one line."""
 
 
-def ask(*arguments: str) -> str:
+def ask(*arguments: str, text: str | None = None) -> str:
     """Run a docker command.
 
+    Args:
+        arguments: of it.
+        text: its standard input; none without one.
+
     Returns:
-        What it printed.
+        What it printed, without the blanks around it.
 
     Raises:
         EngineError: there is no such command here, or it failed; with its last line.
@@ -21,6 +25,7 @@ def ask(*arguments: str) -> str:
     try:
         done = subprocess.run(  # noqa: S603
             ["docker", *arguments],  # noqa: S607  # the user's own
+            input=text,
             capture_output=True,
             encoding="utf-8",
             errors="replace",

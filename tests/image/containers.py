@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from image.engine import ask
 from tests.hostile import process_tree
 from tests.hostile.servers import Endpoint
 from tests.image import control_group
@@ -64,14 +65,6 @@ ONE_WORKER = Limits()
 TWO_WORKERS = Limits(workers=2, memory_mb=512)
 
 
-def docker(*arguments: str, text: str | None = None) -> str:
-    """Run one command of Docker's; its standard output."""
-    command = ["docker", *arguments]
-    done = subprocess.run(command, input=text, capture_output=True, text=True)  # noqa: S603
-    assert done.returncode == 0, f"docker {arguments[0]}: {done.stderr.strip()}"
-    return done.stdout
-
-
 @dataclass(frozen=True)
 class Container(Endpoint):
     """A container that exists.
@@ -86,7 +79,7 @@ class Container(Endpoint):
 
     def start(self) -> None:
         """Start it and return at once."""
-        docker("start", self.id)
+        ask("start", self.id)
 
     def start_and_wait(self) -> float:
         """Start it and wait until each worker is there and /readyz is answered with 200.
@@ -118,15 +111,15 @@ class Container(Endpoint):
 
     def wait(self) -> int:
         """Wait until it has ended; its exit code."""
-        return int(docker("wait", self.id))
+        return int(ask("wait", self.id))
 
     def stop(self, grace_s: int = 30) -> None:
         """Tell it to stop, and wait until it has ended; killed after the grace."""
-        docker("stop", "--time", str(grace_s), self.id)
+        ask("stop", "--time", str(grace_s), self.id)
 
     def inspect(self) -> dict[str, Any]:
         """All that the engine knows of it."""
-        found: list[dict[str, Any]] = json.loads(docker("inspect", self.id))
+        found: list[dict[str, Any]] = json.loads(ask("inspect", self.id))
         return found[0]
 
     def state(self) -> dict[str, Any]:
@@ -142,7 +135,7 @@ class Container(Endpoint):
 
     def changed_files(self) -> list[str]:
         """Paths that differ from the image, mounts left out."""
-        return [line.split(maxsplit=1)[1] for line in docker("diff", self.id).splitlines()]
+        return [line.split(maxsplit=1)[1] for line in ask("diff", self.id).splitlines()]
 
     def ask_processes(self, expression: str) -> Any:
         """Evaluate an expression of `process_tree` in there; the answer went through JSON.
@@ -152,7 +145,7 @@ class Container(Endpoint):
         """
         source = Path(process_tree.__file__).read_text()
         script = f"{source}\nimport json\nprint(json.dumps({expression}))\n"
-        return json.loads(docker("exec", "--interactive", self.id, "python", "-", text=script))
+        return json.loads(ask("exec", "--interactive", self.id, "python", "-", text=script))
 
     def workers(self) -> list[int]:
         """The processes that answer, as it numbers them."""
@@ -160,7 +153,7 @@ class Container(Endpoint):
 
     def memory(self) -> control_group.Memory:
         """What it uses of its limit."""
-        return control_group.parse(docker("exec", self.id, "sh", "-c", control_group.COMMAND))
+        return control_group.parse(ask("exec", self.id, "sh", "-c", control_group.COMMAND))
 
 
 @contextmanager
@@ -175,11 +168,11 @@ def container(limits: Limits = ONE_WORKER, **environ: str) -> Iterator[Container
     given = {"PORT": str(port), "BENTOML_HOST": "127.0.0.1", "SPINE_WORKERS": str(limits.workers)}
     variables = [f"--env={name}={value}" for name, value in (given | environ).items()]
     create = ["create", *limits.arguments(), *variables, IMAGE]
-    made = Container(port, docker(*create).strip(), limits)
+    made = Container(port, ask(*create), limits)
     try:
         yield made
     finally:
-        docker("rm", "--force", "--volumes", made.id)
+        ask("rm", "--force", "--volumes", made.id)
 
 
 @contextmanager
@@ -200,4 +193,4 @@ def run_to_its_end(limits: Limits = ONE_WORKER, **environ: str) -> tuple[int, st
 def run_in_image(*command: str, text: str = "", user: str = USER) -> str:
     """Run another command than the server in the image; its standard output."""
     options = ["--rm", "--interactive", "--network", "none", "--user", user, "--read-only"]
-    return docker("run", *options, "--entrypoint", command[0], IMAGE, *command[1:], text=text)
+    return ask("run", *options, "--entrypoint", command[0], IMAGE, *command[1:], text=text)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from image.engine import ask
 from tests.hostile.load import post, statuses
 from tests.image.conftest import Start
 from tests.image.containers import (
@@ -20,7 +21,6 @@ from tests.image.containers import (
     Container,
     Limits,
     container,
-    docker,
 )
 
 pytestmark = pytest.mark.image
@@ -93,5 +93,5 @@ def test_without_a_network_it_is_ready_and_listens_on_port_8000_of_every_address
             "wait_until(lambda: listeners(tree(1)), 30) and listeners(tree(1))"
         )
         assert found == [["tcp", "00000000", 8000]]
-        ask = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/readyz').status)"
-        assert docker("exec", made.id, "python", "-c", ask) == "200\n"
+        code = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/readyz').status)"
+        assert ask("exec", made.id, "python", "-c", code) == "200"
