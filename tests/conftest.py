@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.measured import LINES, Report
+
 # BentoML and prometheus_client read these once, when they are imported: before any fixture runs.
 _HOME = Path(tempfile.mkdtemp(prefix="spine-tests-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
@@ -38,3 +40,20 @@ def model_store() -> Path:
 
     save_model(small_model(MODEL_SIZE))
     return _HOME
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Report:
+    """Tell a number below the results, passed or failed."""
+    lines = request.config.stash.setdefault(LINES, [])
+    return lambda line: lines.append(f"{request.node.name}: {line}")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Write what the tests measured."""
+    if lines := config.stash.get(LINES, []):
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -1,4 +1,4 @@
-"""What the hostile tests share: servers, slices of a real size, and numbers told at the end."""
+"""What the hostile tests share: servers, and slices of a real size."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from tests.preprocessing.codestreams import RLE, encode_rle
 from tests.preprocessing.dicom_files import encapsulated
 
 ROOT = Path(__file__).parents[2]
-_REPORT = pytest.StashKey[list[str]]()
 
-Report = Callable[[str], None]
 Serve = Callable[..., Server]
 
 
@@ -78,20 +76,3 @@ def compressed_file() -> bytes:
     """A slice whose frame goes through the decoder process."""
     pixels = np.tile(noise((43, 43)), (10, 10))
     return encapsulated(pixels, RLE, [encode_rle(pixels)])
-
-
-@pytest.fixture
-def report(request: pytest.FixtureRequest) -> Report:
-    """Tell a number below the results, passed or failed."""
-    lines = request.config.stash.setdefault(_REPORT, [])
-    return lambda line: lines.append(f"{request.node.name}: {line}")
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Write what the tests measured."""
-    if lines := config.stash.get(_REPORT, []):
-        terminalreporter.section("measured under hostile load")
-        for line in lines:
-            terminalreporter.write_line(line)

@@ -17,11 +17,11 @@ from model.runtime import LoadedModel, load_model
 from model.verdict import judge
 from preprocessing import ImageError, Slice, read_frames, to_input
 from tests.hostile import process_tree
-from tests.hostile.conftest import Report
 from tests.hostile.corpus import OK, Case, cases
 from tests.hostile.corpus_files import MARKER
 from tests.hostile.load import Answer, Client, get, post
 from tests.hostile.servers import Server
+from tests.measured import Report
 
 pytestmark = pytest.mark.heavy
 

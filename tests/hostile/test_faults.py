@@ -12,9 +12,10 @@ from collections import Counter
 import pytest
 
 from tests.hostile import process_tree
-from tests.hostile.conftest import Report, Serve
+from tests.hostile.conftest import Serve
 from tests.hostile.load import Exchange, Load, Lost, post, statuses, under_load
 from tests.hostile.servers import Server
+from tests.measured import Report
 
 pytestmark = pytest.mark.heavy
 

@@ -11,9 +11,10 @@ import pytest
 
 from tests.dicom_files import make_dicom, noise
 from tests.hostile import process_tree
-from tests.hostile.conftest import Report, Serve
+from tests.hostile.conftest import Serve
 from tests.hostile.load import Answer, Exchange, get, head, post, statuses
 from tests.hostile.servers import Server
+from tests.measured import Report
 
 pytestmark = pytest.mark.heavy
 

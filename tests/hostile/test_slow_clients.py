@@ -12,10 +12,11 @@ from itertools import cycle
 import pytest
 
 from tests.hostile import process_tree
-from tests.hostile.conftest import Report, Serve
+from tests.hostile.conftest import Serve
 from tests.hostile.load import DICOM, get, head, post
 from tests.hostile.servers import Server
 from tests.hostile.slow import trickle, vanish
+from tests.measured import Report
 
 pytestmark = pytest.mark.heavy
 

@@ -10,9 +10,9 @@ import pytest
 from preprocessing.decode_process import MOST_PROCESSES
 from tests.dicom_files import noise
 from tests.hostile import process_tree
-from tests.hostile.conftest import Report
 from tests.hostile.load import post, statuses, under_load
 from tests.hostile.servers import Server
+from tests.measured import Report
 from tests.preprocessing.codestreams import JPEG, encode_jpeg_ls
 from tests.preprocessing.dicom_files import encapsulated
 

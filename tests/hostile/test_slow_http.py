@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from tests.hostile import process_tree
-from tests.hostile.conftest import Report
 from tests.hostile.http_cases import ORDINARY, get
 from tests.hostile.http_cases_answers import assert_answers, assert_quiet, outcome
 from tests.hostile.http_cases_large import ENDLESS, endless
 from tests.hostile.http_cases_slow import CLIENTS, ask_and_never_read, flood, play
 from tests.hostile.raw_http import Connection
 from tests.hostile.servers import Server
+from tests.measured import Report
 
 pytestmark = pytest.mark.heavy
 

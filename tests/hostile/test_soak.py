@@ -13,11 +13,11 @@ import pytest
 
 from tests.dicom_files import make_dicom, noise
 from tests.hostile import process_tree
-from tests.hostile.conftest import Report
 from tests.hostile.load import Client, closed, post
 from tests.hostile.process_tree import Usage
 from tests.hostile.request_mix import refused
 from tests.hostile.servers import Server
+from tests.measured import Report
 
 pytestmark = pytest.mark.heavy
 

@@ -13,10 +13,11 @@ import pytest
 from serving.settings import Settings
 from tests.dicom_files import make_dicom, noise
 from tests.hostile import process_tree
-from tests.hostile.conftest import Report, Serve
+from tests.hostile.conftest import Serve
 from tests.hostile.load import DICOM, Exchange, get, head, post, statuses, under_load
 from tests.hostile.servers import Server
 from tests.hostile.slow import trickle
+from tests.measured import Report
 
 pytestmark = pytest.mark.heavy
 

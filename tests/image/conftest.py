@@ -1,37 +1,33 @@
-"""What the tests of the image share: a container under its limits, the released model, numbers."""
+"""What the tests of the image share: containers under its limits, and the released model."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from image.engine import EngineError, check_engine, has_image
 from model.archive import unpack_model
 from model.runtime import LoadedModel, load_model
 from tests.image.containers import IMAGE, TWO_WORKERS, Container, Limits, running
 from training.phantom import make_phantom, phantom_bytes
 
 ROOT = Path(__file__).parents[2]
-_MEASURED = pytest.StashKey[list[str]]()
 
 Start = Callable[..., Container]
-Report = Callable[[str], None]
 
 
 @pytest.fixture(scope="session")
 def image() -> str:
     """The name of the image; everything ends with one line where there is none."""
     try:
-        asked = ["docker", "version", "--format", "{{.Server.Version}}"]
-        subprocess.run(asked, check=True, capture_output=True, timeout=60)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        pytest.exit("no Docker engine answers; start one, and see DOCKER_HOST", returncode=1)
-    looked_up = ["docker", "image", "inspect", IMAGE]
-    if subprocess.run(looked_up, check=False, capture_output=True).returncode:  # noqa: S603
-        pytest.exit(f"there is no image {IMAGE}; make image builds it", returncode=1)
+        check_engine()
+        if not has_image(IMAGE):
+            raise EngineError(f"there is no image {IMAGE}; make image builds it")
+    except EngineError as error:
+        pytest.exit(str(error), returncode=1)
     return IMAGE
 
 
@@ -65,19 +61,3 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 def phantom() -> bytes:
     """A slice as a scanner sends it, the same on each machine."""
     return phantom_bytes(make_phantom(5, 0), 5, 0)
-
-
-@pytest.fixture
-def report(request: pytest.FixtureRequest) -> Report:
-    """Tell a number below the results, passed or failed."""
-    return request.config.stash.setdefault(_MEASURED, []).append
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Write what the tests measured."""
-    if lines := config.stash.get(_MEASURED, []):
-        terminalreporter.section("measured of the image")
-        for line in lines:
-            terminalreporter.write_line(line)

@@ -9,8 +9,9 @@ import pytest
 
 from tests.hostile.corpus import OK, Case, Kind, cases
 from tests.hostile.load import Answer, Client, post
-from tests.image.conftest import Report, Start
+from tests.image.conftest import Start
 from tests.image.containers import MIB, ONE_WORKER, Container
+from tests.measured import Report
 
 pytestmark = pytest.mark.image
 

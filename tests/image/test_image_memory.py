@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks.slices import mix
 from tests.hostile.load import Client, Exchange, post, statuses
-from tests.image.conftest import Report, Start
+from tests.image.conftest import Start
 from tests.image.containers import MIB, ONE_WORKER, TWO_WORKERS, Limits
+from tests.measured import Report
 
 pytestmark = pytest.mark.image
 

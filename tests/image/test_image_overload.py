@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from tests.hostile.load import Answer, post, statuses
-from tests.image.conftest import Report, Start
+from tests.image.conftest import Start
 from tests.image.containers import NOBODY, ONE_WORKER
+from tests.measured import Report
 
 pytestmark = pytest.mark.image
 

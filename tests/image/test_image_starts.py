@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.image.conftest import Report
 from tests.image.containers import ONE_WORKER, Limits, container, run_to_its_end
+from tests.measured import Report
 
 pytestmark = pytest.mark.image
 

@@ -10,8 +10,9 @@ import pytest
 
 from tests.dicom_files import make_dicom, noise
 from tests.hostile.load import Lost, get, post, statuses, under_load
-from tests.image.conftest import Report, Start
+from tests.image.conftest import Start
 from tests.image.containers import TWO_WORKERS, container
+from tests.measured import Report
 
 pytestmark = pytest.mark.image
 

@@ -167,8 +167,10 @@ def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
     assert "run.json" in result.stderr
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_missing_gpu_is_said(phantom_folder: Path, tmp_path: Path) -> None:
+def test_a_missing_gpu_is_said(
+    phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # wherever this runs
     result = call("fit", phantom_folder, "--device", "cuda", "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert "--device cpu" in result.stderr
