@@ -78,7 +78,7 @@ $(DEV_READY): $(TOOLS_READY) $(TRAIN_READY)
 
 serve: $(SERVE_READY) ## answer POST /predict on PORT (8000), with the newest model of the store
 	@$(BIN)/python -m model.store import $(RELEASED) > /dev/null
-	@$(BIN)/python -m serving.preflight --host $(HOST) --port $(PORT)
+	@$(BIN)/python -m serving.process.preflight --host $(HOST) --port $(PORT)
 	@exec $(BIN)/bentoml serve service:SpineAnomaly --host $(HOST) --port $(PORT) --timeout-graceful-shutdown 25
 
 train: $(TRAIN_READY) ## train on DATA=folder (NAME= and ARGS= go to python -m training fit)
@@ -95,7 +95,7 @@ release: $(TRAIN_READY) ## train the released model on DATA= and MASKS= (folders
 	@$(MAKE) --no-print-directory picture
 
 picture: $(TRAIN_READY) ## draw the README's picture with the released model
-	@$(BIN)/python -m training.picture $$($(BIN)/python -m model.store import $(RELEASED)) pretrained/example.png
+	@$(BIN)/python -m training.evaluation.picture $$($(BIN)/python -m model.store import $(RELEASED)) pretrained/example.png
 
 image: $(SERVE_READY) ## build the Bento and its image dicom-autoencoder:latest (MODEL= and TAG= for others)
 	@$(BIN)/python -m image $(if $(MODEL),--model "$(MODEL)") $(if $(TAG),--tag "$(TAG)") $(if $(LABEL_VERSION),--version "$(LABEL_VERSION)") $(ARGS)
@@ -114,7 +114,7 @@ test-heavy: $(DEV_READY) ## run the tests that take minutes
 	@$(BIN)/python -m pytest -m heavy $(ARGS)
 
 fuzz: $(DEV_READY) ## look for SECONDS= (60) for bytes that break the reading of files
-	@$(BIN)/python -m tests.fuzz.fuzz_read_image --seconds $(SECONDS)
+	@$(BIN)/python -m tests.security.files.fuzz_read_image --seconds $(SECONDS)
 
 check: $(DEV_READY) ## lint, format, types, workflows and recipes; needs no network
 	@$(BIN)/ruff check .

@@ -16,21 +16,21 @@ from bentoml.exceptions import ServiceUnavailable
 from bentoml.validators import DType
 
 from model.errors import ModelError
-from model.served import names_file
-from model.verdict import judge as verdict
+from model.judge import judge as verdict
+from model.store.served import names_file
 from preprocessing import ImageError
+from serving.answer import check_alarm_rate, decide, describe_calibration
+from serving.bento.image import serving_image
+from serving.bento.served_model import ServedModel
 from serving.contract import Prediction, PredictRequest, Upload
-from serving.decision import check_alarm_rate, decide, describe_calibration
-from serving.disconnect import until_disconnect
-from serving.drain import drain
 from serving.errors import InternalFault, ModelUnavailable, RequestError
-from serving.gate import REQUEST_ID
-from serving.locked_image import serving_image
+from serving.http.disconnect import until_disconnect
+from serving.http.gate import REQUEST_ID
 from serving.pipeline import Decoders, Judge, ModelInput, Row, by_mse, by_p_value, score_file
 from serving.problems import problem_response
-from serving.served_model import ServedModel
+from serving.process.drain import drain
+from serving.process.supervisor import send_no_usage_reports
 from serving.settings import SettingsError, settings
-from serving.supervisor import send_no_usage_reports
 from serving.telemetry import count_prediction, log, log_fault, metrics
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from model.runtime import LoadedModel
     from serving.batching import Batcher
-    from serving.openapi import OpenAPI
+    from serving.bento.openapi import OpenAPI
 
 try:
     SETTINGS = settings()
@@ -105,10 +105,10 @@ class SpineService(bentoml.Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Wrap BentoML's application; `add_asgi_middleware` would stay inside its metrics."""
-        from serving import connection, listening
-        from serving.application import SpineAppFactory
-        from serving.gate import Gate
-        from serving.middleware import Envelope, known_paths
+        from serving.bento.application import SpineAppFactory
+        from serving.http import connection, listening
+        from serving.http.envelope import Envelope, known_paths
+        from serving.http.gate import Gate
 
         connection.install()
         listening.install()
@@ -121,7 +121,7 @@ class SpineService(bentoml.Service[Any]):
     @property
     def openapi_spec(self) -> OpenAPI:
         """The OpenAPI document, completed by what BentoML cannot see."""
-        from serving.openapi import OpenAPI, complete_predict
+        from serving.bento.openapi import OpenAPI, complete_predict
 
         return OpenAPI(complete_predict(super().openapi_spec.asdict()))
 
@@ -149,7 +149,7 @@ class SpineAnomaly:
     def before_serving() -> None:
         """Stop `bentoml serve` before it listens when the model is damaged; harden it if not."""
         from model.spec import load_spec
-        from serving import supervisor
+        from serving.process import supervisor
 
         try:
             load_spec(STORED.folder)
@@ -159,9 +159,9 @@ class SpineAnomaly:
         supervisor.harden(SETTINGS)
 
     def __init__(self) -> None:
-        from preprocessing import decode_process
+        from preprocessing.decoding import process as decode_process
         from serving.batching import Batcher
-        from serving.worker import settle_memory
+        from serving.process.worker import settle_memory
 
         log.info("settings: %s", SETTINGS)
         self.tag = str(self.stored.tag)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from preprocessing import InputSpec, Slice, to_input
 
 if TYPE_CHECKING:
+    from training.cleaning.outliers import Members
     from training.config import FitConfig
-    from training.judgement import Members
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -154,8 +154,8 @@ FAULTS: tuple[Fault, ...] = (
 
 def read_examples(data: Path, masks: Path) -> list[Example]:
     """Read every slice under a folder, with its mask where there is one."""
-    from training.data import iterate_slices, load_images
-    from training.labels import read_mask
+    from training.data.collection import iterate_slices, load_images
+    from training.data.labels import read_mask
 
     sources = load_images([data], InputSpec(size=16)).sources
     return [
@@ -171,7 +171,7 @@ def read_examples(data: Path, masks: Path) -> list[Example]:
 
 def draw_examples(count: int) -> list[Example]:
     """Draw normal phantoms; eight at a time stand for a patient's series."""
-    from training.phantom import write_phantoms
+    from training.phantoms.phantom import write_phantoms
 
     with tempfile.TemporaryDirectory(prefix="cleaning-") as folder:
         data, masks = Path(folder) / "data", Path(folder) / "masks"
@@ -231,9 +231,9 @@ def measure(
     """Clean one contaminated set, in a folder of its own."""
     from model.scoring import CHANNELS, COLUMNS
     from model.spec import AutoencoderConfig, InspectorConfig
-    from training.cleaning import Setup, clean
+    from training.cleaning.clean import Setup, clean
     from training.config import FitConfig
-    from training.detector import train_and_score
+    from training.networks.detector import train_and_score
 
     started, usual = time.perf_counter(), FitConfig()
     names = ("steps", "anatomy_steps", "inspector_steps")
@@ -264,9 +264,9 @@ def measure(
 
 def members_of(examples: Sequence[Example], config: FitConfig) -> Members:
     """Say what belongs together, as a run does."""
-    from model.strata import Measured, stratum_of
-    from training.folds import assign_folds, join_groups
-    from training.judgement import Members
+    from model.calibration.strata import Measured, stratum_of
+    from training.cleaning.folds import assign_folds, join_groups
+    from training.cleaning.outliers import Members
 
     kinds = [
         stratum_of(example.image.facts, Measured(canal_contrast=0.0, vertebra_share=0.0))
@@ -282,8 +282,8 @@ def members_of(examples: Sequence[Example], config: FitConfig) -> Members:
 
 def write_inputs(examples: Sequence[Example], size: int, folder: Path) -> tuple[Path, Path]:
     """Write the model inputs and the labels; faulty copies have none."""
-    from training.labels import fit_mask
-    from training.training_set import NO_LABEL
+    from training.data.labels import fit_mask
+    from training.data.training_set import NO_LABEL
 
     x = np.stack([to_input(example.image, InputSpec(size=size)) for example in examples])
     labels = np.full((len(examples), size, size), NO_LABEL, np.uint8)

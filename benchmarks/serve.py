@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmarks.environment import environment
-from serving.room import usable_cores
+from serving.process.resources import usable_cores
 
 if TYPE_CHECKING:
     from benchmarks.contenders.starting import Contender

@@ -12,10 +12,10 @@ import click
 import numpy as np
 
 from model.runtime import LoadedModel, load_model
-from model.store import find_directory
+from model.store.find import find_directory
 from training.calibrate import SiteScores, alarm_share, score_site
-from training.data import load_images
-from training.files import read_exclusions
+from training.data.collection import load_images
+from training.data.files import read_exclusions
 
 _SEED = 2_024  # of the draws of studies
 

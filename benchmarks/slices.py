@@ -70,7 +70,7 @@ def encoded(index: int, size: int, syntax: str) -> bytes:
 
     The phantom has the noise of a scanner, or compression would be flattered.
     """
-    from training.phantom import make_phantom, to_dicom
+    from training.phantoms.phantom import make_phantom, to_dicom
 
     ds = to_dicom(make_phantom(_SEED, index, size=size), _SEED, index)
     if syntax != _NATIVE:

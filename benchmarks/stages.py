@@ -16,7 +16,7 @@ from benchmarks.client import upload
 from benchmarks.stopwatch import Spent, Stopwatch
 
 if TYPE_CHECKING:
-    from model.calibration import Verdict
+    from model.calibration.calibration import Verdict
     from model.runtime import Compute, LoadedModel
     from serving.contract import Prediction, Upload
 
@@ -56,7 +56,7 @@ class Stages:
 
     def request(self, data: bytes) -> tuple[Lap, Spent]:
         """Take one file from the body of a form to the body of the answer."""
-        from serving.decision import decide
+        from serving.answer import decide
 
         upload = self.watch.time("receive", receive, *form(data))
         (row,), (verdict,) = self._read_and_score([upload.data])
@@ -83,7 +83,7 @@ class Stages:
     def _read_and_score(self, files: Sequence[bytes]) -> tuple[Any, list[Verdict]]:
         import numpy as np
 
-        from model.verdict import judge
+        from model.judge import judge
         from preprocessing import open_image, to_input
 
         spec, time_ = self.model.spec, self.watch.time
@@ -127,7 +127,7 @@ def receive(body: bytes, headers: list[tuple[bytes, bytes]]) -> Upload:
     from starlette.datastructures import QueryParams
 
     from serving.contract import read_upload
-    from serving.gate import Received, read_media_type
+    from serving.http.gate import Received, read_media_type
 
     received = Received(body, *read_media_type(headers), time.perf_counter())
     return read_upload(received, QueryParams())

@@ -21,7 +21,7 @@ import click
 from benchmarks.environment import environment
 from benchmarks.processes import tree_pss_bytes
 from benchmarks.training_parts import PARTS, SEED, Job
-from serving.room import usable_cores
+from serving.process.resources import usable_cores
 
 _SAMPLE_S = 0.1  # a look at the pages of a process with torch takes it some milliseconds
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
@@ -124,7 +124,7 @@ def main(phantoms: int, steps: int, threads: int | None, names: str, path: Path 
     chosen = names.split(",")
     if unknown := set(chosen) - set(PARTS):
         raise click.UsageError(f"unknown: {', '.join(unknown)}; known: {', '.join(PARTS)}")
-    from training.phantom import write_phantoms
+    from training.phantoms.phantom import write_phantoms
 
     with tempfile.TemporaryDirectory(prefix="bench-train-") as name:
         folder = Path(name)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from training.cleaning import Setup
-    from training.data import Collection
-    from training.training_set import TrainingSet
+    from training.cleaning.clean import Setup
+    from training.data.collection import Collection
+    from training.data.training_set import TrainingSet
 
 SEED = 72  # of the phantoms
 # Of autoencoder, anatomy and inspector in a fold, as training.config has them: 1200, 250, 1000.
@@ -32,13 +32,13 @@ class Job:
     def images(self) -> Collection:
         """Decode the phantoms, or find them decoded."""
         from preprocessing import InputSpec
-        from training.data import load_images
+        from training.data.collection import load_images
 
         return load_images([self.folder / "dicom"], InputSpec(192), cache=self.folder / "cache")
 
     def labels(self, images: Collection) -> Path:
         """Bring the masks into the form of the inputs, or find them so."""
-        from training.labels import label_by_masks
+        from training.data.labels import label_by_masks
 
         data, masks = [self.folder / "dicom"], self.folder / "masks"
         return label_by_masks(images, data, masks, self.folder / "cache")
@@ -47,7 +47,7 @@ class Job:
         """Gather all of them to train on."""
         import numpy as np
 
-        from training.training_set import TrainingSet
+        from training.data.training_set import TrainingSet
 
         images = self.images()
         every = np.arange(len(images.sources))
@@ -66,7 +66,7 @@ class Pace:
 
 def read(job: Job) -> Pace:
     """Decode, window, resize and keep the phantoms."""
-    import training.data  # noqa: F401 - before the clock
+    import training.data.collection  # noqa: F401 - before the clock
 
     began = _clocks()
     images = job.images()
@@ -79,7 +79,7 @@ def train_autoencoder(job: Job) -> Pace:
     """Take steps of the autoencoder."""
     from model.spec import AutoencoderConfig
     from training.config import FitConfig
-    from training.fit import fit_autoencoder
+    from training.networks.autoencoder import fit_autoencoder
 
     data = job.training_set()
     config = FitConfig()
@@ -106,7 +106,7 @@ def train_inspector(job: Job) -> Pace:
 def _train_inspector(job: Job, varied: str) -> Pace:
     from model.spec import InspectorConfig
     from training.config import FitConfig
-    from training.fit_inspector import fit_inspector
+    from training.networks.inspector import fit_inspector
 
     data, shortest = job.training_set(), replace(FitConfig(), anatomy_steps=1, inspector_steps=1)
 
@@ -146,7 +146,7 @@ def score(job: Job) -> Pace:
     """Score all phantoms as a fold does with those that it did not train on."""
     import torch
 
-    from training.detector import train_detector
+    from training.networks.detector import train_detector
 
     torch.set_num_threads(job.threads)
     data, setup = job.training_set(), _setup(job, job.images(), 1)
@@ -161,8 +161,8 @@ def clean(job: Job) -> Pace:
     """Train and score the folds of a cleaning's round, side by side where there are cores."""
     import numpy as np
 
-    from training.cleaning import fold_jobs, gather
-    from training.workers import run_jobs
+    from training.cleaning.clean import fold_jobs, gather
+    from training.cleaning.workers import run_jobs
 
     images = job.images()
     every = np.arange(len(images.sources))
@@ -182,9 +182,9 @@ def _setup(job: Job, images: Collection, n: int) -> Setup:
     """Everything as `training fit` has it, but n times the few steps of _SHARES."""
     from model.scoring import CHANNELS, COLUMNS
     from model.spec import AutoencoderConfig, InspectorConfig
-    from training.cleaning import Setup
+    from training.cleaning.clean import Setup
     from training.config import FitConfig
-    from training.detector import train_and_score
+    from training.networks.detector import train_and_score
 
     names = ("steps", "anatomy_steps", "inspector_steps")
     steps = {name: n * share for name, share in zip(names, _SHARES, strict=True)}

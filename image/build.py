@@ -17,9 +17,9 @@ from pathlib import Path
 from image.engine import EngineError, build_network, check_engine, has_image, image_bytes
 from image.explain import explain
 from image.labels import ROOT, labels
-from model.served import names_file
-from model.store import find_directory
-from model.transfer import import_model
+from model.store.find import find_directory
+from model.store.served import names_file
+from model.store.transfer import import_model
 
 NAME = "dicom-autoencoder"  # as bentofile.yaml has it
 LOGS = ROOT / "runs" / "image"

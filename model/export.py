@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from model.calibration import Calibration
-from model.detector import Detector
+from model.calibration.calibration import Calibration
+from model.networks.detector import Detector
 from model.runtime import load_model
 from model.scoring import COLUMNS, FloatArray, Outputs, Reference, score
 from model.spec import (

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibration import Calibration
+from model.calibration.calibration import Calibration
 from model.errors import DamagedModel, ModelError, WrongAnswer
 from model.scoring import (
     CHANNELS,
@@ -215,9 +215,9 @@ def _load_torch(path: Path, spec: ModelSpec) -> Compute:
         raise ModelError(
             "SPINE_RUNTIME=torch needs torch; install it or use SPINE_RUNTIME=onnx"
         ) from error
-    from model.autoencoder import Autoencoder
-    from model.detector import Detector
-    from model.inspector import Inspector
+    from model.networks.autoencoder import Autoencoder
+    from model.networks.detector import Detector
+    from model.networks.inspector import Inspector
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = Detector(Autoencoder(spec.network), Inspector(spec.inspector)).to(device).eval()

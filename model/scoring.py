@@ -36,7 +36,7 @@ _CLEAR_DIFFERENCE = 0.5  # of a body or disc from its neighbours, certain in the
 
 
 class Outputs(NamedTuple):
-    """What the networks make of slices; shapes in `model.detector.DetectorOutput`."""
+    """What the networks make of slices; shapes in `model.networks.detector.DetectorOutput`."""
 
     x_small: FloatArray
     x_hat: FloatArray
@@ -193,7 +193,7 @@ def normalised_residual(x: FloatArray, x_hat: FloatArray) -> FloatArray:
 
     With b the mean over 9 x 9 pixels (zero outside) and g the gradient by central differences,
     b((x - x_hat)^2) / (b(g_y^2 + g_x^2) + 0.002). The networks' graph computes the same
-    (`model.detector`); this is the formula in plain numpy, which tests hold it against.
+    (`model.networks.detector`); this is the formula in plain numpy, which tests hold it against.
 
     Args:
         x: slices in [0, 1], [B, 1, H, W].

@@ -1,9 +1,9 @@
 """Turn DICOM bytes into the model's input."""
 
-from preprocessing.dicom import ImageFile, Slice, open_image, read_frames, read_image
+from preprocessing.dicom.facts import SliceFacts
+from preprocessing.dicom.header import Storage, storage_of
+from preprocessing.dicom.reader import ImageFile, Slice, open_image, read_frames, read_image
 from preprocessing.errors import ImageError
-from preprocessing.facts import SliceFacts
-from preprocessing.header import Storage, storage_of
 from preprocessing.transforms import InputSpec, to_input
 
 __all__ = [

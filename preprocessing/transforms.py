@@ -12,7 +12,7 @@ from preprocessing.percentiles import percentiles
 from preprocessing.resizing import resize_rows
 
 if TYPE_CHECKING:
-    from preprocessing.dicom import Slice
+    from preprocessing.dicom.reader import Slice
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -21,8 +21,8 @@ from serving.errors import (
     RequestError,
     UnexpectedFile,
 )
-from serving.gate import FORM, RECEIVED, Received
-from serving.multipart import Part, parse_multipart
+from serving.http.gate import FORM, RECEIVED, Received
+from serving.http.multipart import Part, parse_multipart
 
 if TYPE_CHECKING:
     from starlette.datastructures import QueryParams
@@ -96,7 +96,7 @@ class PredictRequest(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML's S
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: object) -> PredictRequest:
-        """Parse a request whose body serving/gate.py received, in place of BentoML's parser.
+        """Parse a request whose body serving/http/gate.py received, in place of BentoML's parser.
 
         BentoML's parser writes a temporary file named by the client, fetches URLs and knows no
         limit of size. Whatever is raised here it would log with a traceback and answer in its own

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibration import Verdict
+from model.calibration.calibration import Verdict
 from preprocessing import (
     InputSpec,
     Slice,
@@ -24,7 +24,7 @@ from preprocessing import (
     storage_of,
     to_input,
 )
-from preprocessing.decode_process import MOST_PROCESSES, DecoderUnavailable
+from preprocessing.decoding.process import MOST_PROCESSES, DecoderUnavailable
 from preprocessing.limits import DEFAULT, Limits
 from serving.batching import Batcher, BatcherClosed, QueueFull
 from serving.errors import DeadlineExceeded, ModelUnavailable, Overloaded

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Literal, cast
 
-from serving.room import usable_bytes, usable_cores
+from serving.process.resources import usable_bytes, usable_cores
 
 # Of those that nobody asked for: a large machine may be there for others as well.
 MOST_WORKERS = 8

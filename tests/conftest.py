@@ -26,16 +26,19 @@ MODEL_SIZE = 64
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options of tests/hostile; pytest reads them here only, before it knows what is collected."""
+    """Options of tests/security; pytest reads them here only, before it knows what is collected."""
     parser.addoption(
-        "--soak-seconds", type=float, default=600.0, help="how long tests/hostile/test_soak.py runs"
+        "--soak-seconds",
+        type=float,
+        default=600.0,
+        help="how long tests/security/load/test_soak.py runs",
     )
 
 
 @pytest.fixture(scope="session")
 def model_store() -> Path:
     """A BENTOML_HOME whose store holds spine_autoencoder: real, 64 px, untrained."""
-    from model.store import save_model
+    from model.store.save import save_model
     from tests.small_model import small_model
 
     save_model(small_model(MODEL_SIZE))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from model.autoencoder import Autoencoder
-from model.calibration import Calibration
-from model.detector import Detector
+from model.calibration.calibration import Calibration
+from model.calibration.strata import StratumKey
 from model.export import Trained
-from model.inspector import Inspector
+from model.networks.autoencoder import Autoencoder
+from model.networks.detector import Detector
+from model.networks.inspector import Inspector
 from model.scoring import (
     CHANNELS,
     Outputs,
@@ -19,7 +20,6 @@ from model.scoring import (
     score,
 )
 from model.spec import AutoencoderConfig, Decision, InspectorConfig, Provenance
-from model.strata import StratumKey
 from preprocessing import InputSpec
 
 N_STUDIES = 24

@@ -21,19 +21,20 @@ from pydicom.data import get_testdata_files
 from python_multipart.multipart import Field, File, parse_form
 
 from model.anatomy import CANAL, DISC, VERTEBRA
-from model.archive import unpack_model
 from model.runtime import LoadedModel, load_model
 from model.scoring import COLUMNS, Outputs, Reference
-from preprocessing import ImageError, InputSpec, Slice, read_frames, read_image, tags, to_input
-from preprocessing.header import read_header
+from model.store.archive import unpack_model
+from preprocessing import ImageError, InputSpec, Slice, read_frames, read_image, to_input
+from preprocessing.dicom import tags
+from preprocessing.dicom.header import read_header
+from preprocessing.dicom.values import Item
 from preprocessing.limits import DEFAULT
 from preprocessing.resizing import resize_matrix
 from preprocessing.transforms import fitted_shape
-from preprocessing.values import Item
-from serving.multipart import parse_multipart
-from tests.preprocessing.codestreams import LOSSLESS, RAMP
+from serving.http.multipart import parse_multipart
+from tests.preprocessing.decoding.codestreams import LOSSLESS, RAMP
 from tests.preprocessing.dicom_files import NATIVE, encapsulated, native
-from training.phantom import make_phantom, phantom_bytes
+from training.phantoms.phantom import make_phantom, phantom_bytes
 
 FloatArray = NDArray[np.float64]
 ROOT = Path(__file__).parents[1]

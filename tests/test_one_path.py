@@ -6,13 +6,13 @@ import bentoml
 import httpx
 import numpy as np
 
+from model.judge import judge
 from model.runtime import load_model
-from model.store import find_directory
-from model.verdict import judge
+from model.store.find import find_directory
 from preprocessing import read_image, to_input
 from tests.serving.server import bentoml_serve
-from training.data import load_images
-from training.phantom import make_phantom, phantom_bytes
+from training.data.collection import load_images
+from training.phantoms.phantom import make_phantom, phantom_bytes
 
 
 def test_the_same_file_has_the_same_scores_on_every_path(model_store: Path, tmp_path: Path) -> None:

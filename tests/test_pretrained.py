@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.alarm_rates import rate_bound
-from model.archive import unpack_model
+from model.calibration.alarm_rates import rate_bound
 from model.runtime import LoadedModel, load_calibration, load_model
 from model.spec import CALIBRATION_FILE, ModelSpec, load_spec
+from model.store.archive import unpack_model
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 ARCHIVE = PRETRAINED / "spine_autoencoder.bentomodel"

@@ -15,7 +15,7 @@ from serving.errors import RequestError
 from serving.problems import problem_response
 from serving.settings import Settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -24,38 +24,6 @@ def _blocks(language: str) -> list[str]:
 
 
 COMMANDS = [line for block in _blocks("console") for line in block.splitlines() if line]
-
-
-def _tracked() -> set[str]:
-    """Every file that git tracks or would track."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
-
-
-def _tree() -> list[str]:
-    return [line.split()[0] for line in _blocks("text")[0].splitlines() if line]
-
-
-def test_the_tree_names_only_what_exists() -> None:
-    missing = [name for name in _tree() if not (ROOT / name).exists()]
-    assert not missing
-
-
-def test_every_file_is_in_the_tree_or_below_a_folder_of_it() -> None:
-    tree = set(_tree())
-    folders = tuple(name for name in tree if name.endswith("/"))
-    absent = sorted(n for n in _tracked() if n not in tree and not n.startswith(folders))
-    assert not absent
-
-
-def test_every_line_of_the_tree_has_a_description() -> None:
-    assert [line for line in _blocks("text")[0].splitlines() if len(line.split()) == 1] == []
 
 
 def test_the_targets_of_the_makefile_and_of_the_readme_are_the_same() -> None:

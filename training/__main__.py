@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from training.config import POLICIES, FitConfig
 from training.errors import TrainingError
-from training.kinds import KINDS
+from training.phantoms.kinds import KINDS
 
 # OpenMP threads that spin while they wait made a training 20 times slower on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -133,7 +133,7 @@ def phantom(out: Path, as_json: bool, **given: Any) -> None:
 
     mixed: every second image is normal, the others go through all anomalies.
     """
-    from training.phantom import write_phantoms
+    from training.phantoms.phantom import write_phantoms
     from training.progress import track
     from training.summary import print_phantoms
 
@@ -178,9 +178,9 @@ def evaluate(model: str, as_json: bool, out: Path | None, **given: Any) -> None:
     if given["truth"] and (given["masks"] or given["axial"]):
         raise click.UsageError("--truth judges DATA as it is; leave out --masks and --axial")
     from model.errors import ModelError
-    from training import evaluate as evaluation
-    from training.evaluation_page import write_evaluation
-    from training.files import read_exclusions
+    from training.data.files import read_exclusions
+    from training.evaluation import evaluate as evaluation
+    from training.evaluation.page import write_evaluation
     from training.progress import track
     from training.summary import print_evaluation
 
@@ -226,7 +226,7 @@ def calibrate(
     """
     from model.errors import ModelError
     from training.calibrate import print_recalibrated, recalibrate
-    from training.files import read_exclusions
+    from training.data.files import read_exclusions
     from training.progress import track
 
     try:
@@ -248,9 +248,9 @@ def calibrate(
 def make_options(given: dict[str, Any]) -> Any:
     """Turn the command line into training.options.Options."""
     from model.spec import AutoencoderConfig, InspectorConfig
-    from training.files import read_exclusions
+    from training.cleaning.overrides import read_overrides
+    from training.data.files import read_exclusions
     from training.options import Options, choose_device
-    from training.overrides import read_overrides
 
     training = ("steps", "anatomy_steps", "inspector_steps", "batch_size", "learning_rate", "seed")
     cleaning = ("policy", "rounds", "folds", "cut", "cap", "remove_percent", "alarm_rate")

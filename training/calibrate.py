@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from model.alarm_rates import TooFewStudies, rate_bound
-from model.calibration import Calibration, calibrate
-from model.recalibrate import save_recalibrated
+from model.calibration.alarm_rates import TooFewStudies, rate_bound
+from model.calibration.calibration import Calibration, calibrate
+from model.calibration.strata import StratumKey
+from model.judge import kind_of
 from model.runtime import LoadedModel, load_model
-from model.store import find_directory
-from model.strata import StratumKey
-from model.verdict import kind_of
-from training.data import Collection, count_codes, load_images
+from model.store.find import find_directory
+from model.store.recalibrate import save_recalibrated
+from training.data.collection import Collection, count_codes, load_images
 from training.errors import TooFewImages
 
 _BATCH = 8

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from model.spec import AutoencoderConfig, InspectorConfig
+from training.cleaning.overrides import Override
 from training.config import FitConfig
 from training.errors import NotResumable
-from training.overrides import Override
 from training.report import RUN_FILE
 
 _PACKAGES = ("torch", "numpy", "pydicom", "bentoml", "onnxruntime", "onnx", "safetensors")

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 from training.config import FitConfig
-from training.fit import EpochMetrics
+from training.networks.autoencoder import EpochMetrics
 from training.run import Hooks
 
 Advance = Callable[[int, int], None]

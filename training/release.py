@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.alarm_rates import TooFewStudies, rate_bound
-from model.calibration import Calibration, calibrate
+from model.calibration.alarm_rates import TooFewStudies, rate_bound
+from model.calibration.calibration import Calibration, calibrate
 from model.export import Trained
+from model.judge import judge, kind_of
 from model.scoring import CHANNELS, COLUMNS, ScoreArray
 from model.spec import Decision, Provenance
-from model.store import save_model
-from model.verdict import judge, kind_of
+from model.store.save import save_model
 from preprocessing import InputSpec, to_input
 from training.config import FitConfig
-from training.data import Source
-from training.detector import TrainedDetector
+from training.data.collection import Source
 from training.errors import TooFewImages
+from training.networks.detector import TrainedDetector
 from training.options import Options, versions
-from training.phantom import phantom_slice
+from training.phantoms.phantom import phantom_slice
 
 FloatArray = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.fit import EpochMetrics
+from training.networks.autoencoder import EpochMetrics
 
 METRICS_FILE = "metrics.csv"
 RUN_FILE = "run.json"

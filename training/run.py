@@ -13,19 +13,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.calibration import Calibration
+from model.calibration.calibration import Calibration
 from model.scoring import CHANNELS, COLUMNS, residual_map
-from training import detector, release, report
-from training.audit import AUDIT_TABLE, AuditRow, audit_rows, count_changes, write_audit
-from training.audit_page import AUDIT_PAGE, write_page
-from training.cleaning import Cleaned, Setup, clean, fold_folder
-from training.detector import TrainedDetector
+from training import release, report
+from training.cleaning.audit import AUDIT_TABLE, AuditRow, audit_rows, count_changes, write_audit
+from training.cleaning.audit_page import AUDIT_PAGE, write_page
+from training.cleaning.clean import Cleaned, Setup, clean, fold_folder
+from training.cleaning.rca import Round
+from training.data.training_set import TrainingSet
 from training.errors import TooDirty
-from training.fit import EpochMetrics
+from training.networks import detector
+from training.networks.autoencoder import EpochMetrics
+from training.networks.detector import TrainedDetector
 from training.options import Options
-from training.rca import Round
-from training.start import Started, start
-from training.training_set import TrainingSet
+from training.prepare import Started, start
 
 FINAL = "final"
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from training.evaluate import Evaluation
+    from training.evaluation.evaluate import Evaluation
 
 
 def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
@@ -70,7 +70,8 @@ def print_phantoms(out: Path, count: int, as_json: bool) -> None:
 
 def print_evaluation(evaluation: Evaluation, folder: Path, as_json: bool) -> None:
     """Print averages, then one line for each kind of anomaly, then the false alarms."""
-    from training import evaluation_page, evaluation_text
+    from training.evaluation import page as evaluation_page
+    from training.evaluation import text as evaluation_text
 
     if as_json:
         _print_json(evaluation_page.as_json(evaluation) | {"out": str(folder)})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.calibration import Calibration
-from model.conformal import Scores
-from model.verdict import judge
+from model.calibration.calibration import Calibration
+from model.calibration.conformal import Scores
+from model.judge import judge
 from preprocessing import SliceFacts
 
 Answer = dict[str, str | float | bool | None]

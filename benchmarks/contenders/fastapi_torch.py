@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 
 from benchmarks.contenders.answers import Answer, answer
 from model.runtime import LoadedModel, load_model
-from model.store import find_directory
+from model.store.find import find_directory
 from preprocessing import Slice, SliceFacts, to_input
 from serving.settings import settings
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import bentoml
 
 from service import ENVS, SETTINGS, SpineService
-from serving import supervisor
 from serving.contract import Prediction, PredictRequest, Upload
 from serving.errors import RequestError
-from serving.gate import REQUEST_ID
+from serving.http.gate import REQUEST_ID
+from serving.process import supervisor
 
 
 @bentoml.service(

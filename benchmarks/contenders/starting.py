@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from serving.room import usable_cores
+from serving.process.resources import usable_cores
 
 
 @dataclass(frozen=True)

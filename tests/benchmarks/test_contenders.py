@@ -18,9 +18,9 @@ from benchmarks.contenders.fastapi_torch import app, read_slice
 from benchmarks.contenders.starting import contenders
 from benchmarks.rounds import check_scores
 from benchmarks.slices import encoded
+from model.calibration.strata import Measured, stratum_of
 from model.runtime import load_model
-from model.store import find_directory
-from model.strata import Measured, stratum_of
+from model.store.find import find_directory
 from preprocessing import InputSpec, read_image, to_input
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.client import HOST, upload
 from benchmarks.driver import Load, bottleneck, drive, percentile_ms, run
-from serving.multipart import parse_multipart
+from serving.http.multipart import parse_multipart
 
 Answer = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving.drain import FINISH_WITHIN_S
+from serving.process.drain import FINISH_WITHIN_S
 from serving.settings import read_settings
 from tests.deploy.recipes import (
     COMPOSE,

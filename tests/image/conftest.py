@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from image.engine import EngineError, check_engine, has_image
-from model.archive import unpack_model
 from model.runtime import LoadedModel, load_model
+from model.store.archive import unpack_model
 from tests.image.containers import IMAGE, TWO_WORKERS, Container, Limits, running
-from training.phantom import make_phantom, phantom_bytes
+from training.phantoms.phantom import make_phantom, phantom_bytes
 
 ROOT = Path(__file__).parents[2]
 

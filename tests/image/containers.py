@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from image.engine import ask
-from tests.hostile import process_tree
-from tests.hostile.servers import Endpoint
 from tests.image import control_group
+from tests.security import process_tree
+from tests.security.servers import Endpoint
 from tests.serving.server import free_port
 
 IMAGE = os.environ.get("IMAGE") or "dicom-autoencoder:latest"

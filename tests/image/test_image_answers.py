@@ -6,13 +6,13 @@ import json
 
 import pytest
 
+from model.judge import judge
 from model.runtime import LoadedModel
-from model.verdict import judge
 from preprocessing import read_frames, to_input
 from preprocessing.transfer_syntaxes import COMPRESSED, NATIVE
-from tests.hostile.corpus import Case, cases
-from tests.hostile.load import Answer, Client, post
 from tests.image.containers import Container
+from tests.security.files.corpus import Case, cases
+from tests.security.load.load import Answer, Client, post
 
 pytestmark = pytest.mark.image
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from serving.contract import Prediction
-from tests.hostile.load import Answer, get, post
-from tests.hostile.request_mix import FILE, FORM, form
 from tests.image.containers import Container
+from tests.security.load.load import Answer, get, post
+from tests.security.load.request_mix import FILE, FORM, form
 from tests.serving.problems import FIELDS
 
 pytestmark = pytest.mark.image

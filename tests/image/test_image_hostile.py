@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from tests.hostile.corpus import OK, Case, Kind, cases
-from tests.hostile.load import Answer, Client, post
 from tests.image.conftest import Start
 from tests.image.containers import MIB, ONE_WORKER, Container
 from tests.measured import Report
+from tests.security.files.corpus import OK, Case, Kind, cases
+from tests.security.load.load import Answer, Client, post
 
 pytestmark = pytest.mark.image
 

@@ -6,7 +6,7 @@ import pytest
 
 from image.containerize import RECIPE, build_arguments
 from image.labels import ROOT, labels, recipe_base
-from serving.locked_image import serving_image
+from serving.bento.image import serving_image
 
 PREFIX = "org.opencontainers.image"
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from image.engine import ask
-from tests.hostile.load import post, statuses
 from tests.image.conftest import Start
 from tests.image.containers import (
     MIB,
@@ -22,6 +21,7 @@ from tests.image.containers import (
     Limits,
     container,
 )
+from tests.security.load.load import post, statuses
 
 pytestmark = pytest.mark.image
 

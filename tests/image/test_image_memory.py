@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.slices import mix
-from tests.hostile.load import Client, Exchange, post, statuses
 from tests.image.conftest import Start
 from tests.image.containers import MIB, ONE_WORKER, TWO_WORKERS, Limits
 from tests.measured import Report
+from tests.security.load.load import Client, Exchange, post, statuses
 
 pytestmark = pytest.mark.image
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.hostile.load import Answer, post, statuses
 from tests.image.conftest import Start
 from tests.image.containers import NOBODY, ONE_WORKER
 from tests.measured import Report
+from tests.security.load.load import Answer, post, statuses
 
 pytestmark = pytest.mark.image
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.dicom_files import make_dicom, noise
-from tests.hostile.load import Lost, get, post, statuses, under_load
 from tests.image.conftest import Start
 from tests.image.containers import TWO_WORKERS, container
 from tests.measured import Report
+from tests.security.load.load import Lost, get, post, statuses, under_load
 
 pytestmark = pytest.mark.image
 

@@ -8,17 +8,17 @@ from dataclasses import replace
 
 import pytest
 
-from tests.hostile.load import post, statuses
-from tests.hostile.request_mix import valid
 from tests.image.conftest import Start
 from tests.image.containers import ONE_WORKER, Container, run_in_image
-from tests.preprocessing.codestreams import LOSSLESS, RAMP
+from tests.preprocessing.decoding.codestreams import LOSSLESS, RAMP
 from tests.preprocessing.dicom_files import encapsulated
+from tests.security.load.load import post, statuses
+from tests.security.load.request_mix import valid
 
 pytestmark = pytest.mark.image
 
 # What a decoder process imports when it is asked for the first time; its output goes nowhere.
-DECODERS = "preprocessing.decode_child, rle, jpeg_ls, openjpeg.utils, gdcm"
+DECODERS = "preprocessing.decoding.child, rle, jpeg_ls, openjpeg.utils, gdcm"
 # `python -v` names a cached file in quotes, and a source that it had to compile without.
 _COMPILED = re.compile(r"^# code object from (?!')(.*)$", re.MULTILINE)
 _CACHED = re.compile(r"^# code object from '(.*)\.pyc'$", re.MULTILINE)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.runtime import load_model
-from model.store import find_directory
+from model.store.find import find_directory
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +19,7 @@ def test_a_loaded_model_leaves_nothing_in_the_home_and_the_temporary_folder(
 ) -> None:
     # onnxruntime 1.32 by itself writes a session file and a database of events to send.
     code = (
-        "from model.runtime import load_model; from model.store import find_directory;"
+        "from model.runtime import load_model; from model.store.find import find_directory;"
         "model = load_model(find_directory()); model.check_golden()"
     )
     environ = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}

@@ -18,7 +18,7 @@ from preprocessing import (
     read_image,
     to_input,
 )
-from tests.preprocessing.codestreams import LOSSLESS, RAMP
+from tests.preprocessing.decoding.codestreams import LOSSLESS, RAMP
 from tests.preprocessing.dicom_files import NATIVE, encapsulated, native
 
 FACTS = read_image(native(np.zeros((2, 2), np.uint8))).facts

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from preprocessing import InputSpec, read_image, to_input
-from tests.preprocessing.codestreams import JPEG, RLE, encode_jpeg_ls, encode_rle
+from tests.preprocessing.decoding.codestreams import JPEG, RLE, encode_jpeg_ls, encode_rle
 from tests.preprocessing.dicom_files import NATIVE, encapsulated, native
 
 PIXELS = np.random.default_rng(0).normal(600, 300, (100, 80)).clip(0, 2047).astype(np.uint16)

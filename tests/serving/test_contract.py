@@ -9,10 +9,11 @@ import httpx
 import numpy as np
 import pytest
 
+from model.judge import judge
 from model.runtime import load_model
-from model.store import find_directory
-from model.verdict import judge
-from preprocessing import decode_process, read_image, to_input
+from model.store.find import find_directory
+from preprocessing import read_image, to_input
+from preprocessing.decoding import process as decode_process
 from serving.contract import parse_threshold
 from serving.errors import BadThreshold
 from serving.telemetry import log

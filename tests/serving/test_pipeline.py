@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.calibration import Verdict, calibrate
-from model.strata import StratumKey
+from model.calibration.calibration import Verdict, calibrate
+from model.calibration.strata import StratumKey
 from preprocessing import InputSpec, Slice, SliceFacts, read_frames
 from preprocessing.errors import LimitExceeded
 from preprocessing.limits import DEFAULT
@@ -31,7 +31,7 @@ from serving.pipeline import (
 )
 from serving.settings import Settings
 from tests.dicom_files import make_dicom, noise
-from tests.preprocessing.codestreams import RAMP, RLE, encode_rle
+from tests.preprocessing.decoding.codestreams import RAMP, RLE, encode_rle
 from tests.preprocessing.dicom_files import encapsulated
 
 MANY = make_dicom(noise((200, 8, 8)))

@@ -10,8 +10,8 @@ import torch
 
 from preprocessing import InputSpec
 from tests.training.small import INSPECTOR
-from training.data import Collection, load_images
-from training.phantom import write_phantoms
+from training.data.collection import Collection, load_images
+from training.phantoms.phantom import write_phantoms
 
 
 @pytest.fixture(scope="session", autouse=True)

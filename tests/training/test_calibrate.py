@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from model.judge import judge
 from model.runtime import load_model
 from model.spec import CALIBRATION_FILE, SPEC_FILE, hash_file
-from model.store import find_directory
-from model.verdict import judge
+from model.store.find import find_directory
 from preprocessing import read_image, to_input
 from training.__main__ import main
-from training.phantom import make_phantom, phantom_bytes
+from training.phantoms.phantom import make_phantom, phantom_bytes
 
 SITE = "calibrated_at_a_site"
 

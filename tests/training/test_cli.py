@@ -12,17 +12,17 @@ import torch
 from click.testing import CliRunner, Result
 
 from model.runtime import load_model
-from model.store import find_directory
+from model.store.find import find_directory
 from tests.training.small import small_options
 from training import options as choices
 from training import run
 from training.__main__ import main
-from training.data import Collection
+from training.data.collection import Collection
 from training.errors import NotResumable
-from training.fit import EpochMetrics
-from training.foreign_images import FOREIGN_KINDS
-from training.planted_faults import FAULT_KINDS
-from training.planted_lesions import LESION_KINDS
+from training.evaluation.faults import FAULT_KINDS
+from training.evaluation.foreign import FOREIGN_KINDS
+from training.evaluation.lesions import LESION_KINDS
+from training.networks.autoencoder import EpochMetrics
 from training.summary import print_fit
 
 SMALL = ["--size", "64", "--latent", "8", "--threads", "1", "--batch-size", "8", "--folds", "3"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.training_set import NO_LABEL, TrainingSet
+from training.data.training_set import NO_LABEL, TrainingSet
 
 SIZE = 64
 _CANAL = slice(40, 44)

@@ -1,0 +1,1 @@
+"""Turn the scores of usual slices into p-values of new ones."""

@@ -1,0 +1,318 @@
+"""Calibration: the scores of usual slices, against which a new slice gets its p-value."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.calibration.alarm_rates import check_rate, rate_bound, studies_needed
+from model.calibration.conformal import ROUNDING, Peers, Scores, make_peers, p_values, shares
+from model.calibration.strata import StratumKey, why_out_of_scope
+
+# A kind of slices with fewer studies is judged together with its nearest relatives.
+SMALLEST_STRATUM = 60
+# Kept of a larger set: a slice is compared with all of them within half a millisecond, and more
+# slices of the same studies say little more.
+MOST_SLICES = 4000
+# What is given up to find enough relatives, one after the other; in the end all slices are.
+_GIVEN_UP = ((), ("acquisition",), ("acquisition", "region"))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the calibration says of one slice.
+
+    Args:
+        anomaly_score: the largest -log10 of the share of usual studies that score as high or higher
+            on a channel; >= 0, higher is worse, comparable across slices.
+        p_value: how often a usual slice has such an anomaly score or a higher one, (0, 1].
+        channel: which channel spoke: the one of that share.
+        stratum: the kind of slice.
+        scope_reason: why no calibration slice is of this kind; None where one is.
+        is_pooled: compared with more than its own kind, which has fewer than 60 studies.
+        n_studies: studies that it was compared with.
+    """
+
+    anomaly_score: float
+    p_value: float
+    channel: str
+    stratum: StratumKey
+    scope_reason: str | None
+    is_pooled: bool
+    n_studies: int
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """One kind of slices in a calibration; `bound` is of the realised alarm rate, at 90 %."""
+
+    key: StratumKey
+    n_slices: int
+    n_studies: int
+    n_compared: int
+    is_pooled: bool
+    bound: float
+
+
+@dataclass(frozen=True)
+class _Relatives:
+    """Whom slices of one kind are compared with."""
+
+    peers: Peers
+    is_pooled: bool
+    scope_reason: str | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Scores of usual slices that the model was not trained on.
+
+    Args:
+        channels: names, in the order of the columns.
+        scores: finite, higher is worse, float64 [n, C].
+        studies: number of each slice's study, from 0, [n].
+        kinds: the kinds of slices.
+        kind: which of them each slice is, [n].
+        alarm_rate: share of usual slices that may be called anomalies, in (0, 1).
+
+    Raises:
+        ValueError: the parts do not fit together, or a score is not finite.
+        TooFewStudies: for the alarm rate.
+    """
+
+    channels: tuple[str, ...]
+    scores: Scores = field(repr=False)
+    studies: NDArray[np.int64] = field(repr=False)
+    kinds: tuple[StratumKey, ...]
+    kind: NDArray[np.int64] = field(repr=False)
+    alarm_rate: float
+    _found: dict[StratumKey, _Relatives] = field(default_factory=dict, repr=False, compare=False)
+    _peers: dict[bytes, Peers] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        if self.scores.shape != (n, len(self.channels)) or not self.channels:
+            raise ValueError(f"scores {self.scores.shape} are not of {len(self.channels)} channels")
+        if len(set(self.channels)) != len(self.channels) or not np.isfinite(self.scores).all():
+            raise ValueError("a channel is named twice, or a score is not finite")
+        if self.studies.shape != (n,) or self.kind.shape != (n,):
+            raise ValueError("each slice has one study and one kind")
+        if n and (self.kind.min() < 0 or self.kind.max() >= len(self.kinds)):
+            raise ValueError("a slice is of a kind that is not listed")
+        check_rate(self.alarm_rate, self.n_studies)
+
+    @cached_property
+    def n_studies(self) -> int:
+        """Studies in all."""
+        return len(np.unique(self.studies))
+
+    def judge(self, scores: Scores, key: StratumKey) -> Verdict:
+        """Compare a slice with the usual slices of its kind.
+
+        Args:
+            scores: of the channels, [C].
+            key: its kind.
+
+        Raises:
+            ValueError: a score is not finite, or there are more or fewer than channels.
+        """
+        relatives = self._relatives(key)
+        found = p_values(relatives.peers, scores)
+        return Verdict(
+            anomaly_score=max(0.0, -math.log10(max(found.channels.min(), np.finfo(float).tiny))),
+            p_value=found.combined,
+            channel=self.channels[found.speaker],
+            stratum=key,
+            scope_reason=relatives.scope_reason,
+            is_pooled=relatives.is_pooled,
+            n_studies=relatives.peers.n_studies,
+        )
+
+    def study_p_value(self, scores: Scores, keys: Sequence[StratumKey]) -> float:
+        """P-value of a study by its most anomalous slice, among those of the calibration's studies.
+
+        Fifteen slices at 5 % each would alarm in half of all usual studies: here the study's
+        maximum is compared with the maxima of the others, computed in the set of all of them.
+        Studies of many more slices than those of the calibration still have higher maxima.
+
+        Args:
+            scores: of the study's slices, [m, C], m >= 1.
+            keys: their kinds.
+
+        Raises:
+            ValueError: a score is not finite, or the parts do not fit together.
+        """
+        if scores.shape != (len(keys), len(self.channels)) or not len(keys):
+            raise ValueError(f"expected {len(self.channels)} scores and a kind for each slice")
+        if not np.isfinite(scores).all():
+            raise ValueError("a score is not finite")
+        kinds = [*self.kinds, *keys]
+        kind = np.concatenate([self.kind, len(self.kinds) + np.arange(len(keys))])
+        everything = np.concatenate([self.scores, scores])
+        studies = np.unique(self.studies, return_inverse=True)[1]
+        studies = np.concatenate([studies, np.full(len(keys), self.n_studies)])
+        smallest = np.empty(len(everything))
+        for number in np.unique(kind):
+            fitting = np.array([self._pattern(kinds[number]).fits(other) for other in kinds])[kind]
+            own = kind[fitting] == number
+            smallest[kind == number] = shares(everything[fitting], studies[fitting])[own].min(1)
+        maxima = np.full(self.n_studies + 1, np.inf)
+        np.minimum.at(maxima, studies, smallest)
+        alike = (maxima <= maxima[-1] * (1 + ROUNDING)).sum()  # itself included
+        return float(alike) / (self.n_studies + 1)
+
+    def check_rate(self, rate: float) -> None:
+        """Refuse an alarm rate that no p-value of this calibration can reach.
+
+        Raises:
+            TooFewStudies: says how many it takes.
+            ValueError: not in (0, 1).
+        """
+        check_rate(rate, self.n_studies)
+
+    def strata(self) -> list[Stratum]:
+        """List the kinds of slices, the most frequent first."""
+        return sorted(map(self._stratum, range(len(self.kinds))), key=lambda s: -s.n_slices)
+
+    def with_rate(self, rate: float) -> Calibration:
+        """The same scores with another saved alarm rate."""
+        return replace(self, alarm_rate=rate, _found={}, _peers={})
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Arrays for an .npz file that holds no objects."""
+        words = [[word or "" for word in key.words] for key in self.kinds]
+        return {
+            "channels": np.array(self.channels),
+            "scores": self.scores,
+            "studies": self.studies,
+            "kinds": np.array(words),
+            "kind": self.kind,
+            "alarm_rate": np.array(self.alarm_rate),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Calibration:
+        """Read what `to_arrays` gave.
+
+        Raises:
+            ValueError: an array is missing, of another type, or does not fit to the others.
+        """
+        try:
+            return cls(
+                channels=tuple(map(str, arrays["channels"].tolist())),
+                scores=np.asarray(arrays["scores"], np.float64),
+                studies=np.asarray(arrays["studies"], np.int64),
+                kinds=tuple(
+                    StratumKey(*(word or None for word in words))
+                    for words in arrays["kinds"].tolist()
+                ),
+                kind=np.asarray(arrays["kind"], np.int64),
+                alarm_rate=float(arrays["alarm_rate"]),
+            )
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError("the calibration lacks a part") from error
+
+    def _stratum(self, number: int) -> Stratum:
+        key, own = self.kinds[number], self.kind == number
+        relatives = self._relatives(key)
+        n_compared = relatives.peers.n_studies
+        return Stratum(
+            key=key,
+            n_slices=int(own.sum()),
+            n_studies=len(np.unique(self.studies[own])),
+            n_compared=n_compared,
+            is_pooled=relatives.is_pooled,
+            bound=rate_bound(self.alarm_rate, n_compared),
+        )
+
+    def _relatives(self, key: StratumKey) -> _Relatives:
+        """Find whom a slice is compared with; remembered, and keys are of a closed list."""
+        if key not in self._found:
+            pattern = self._pattern(key)
+            members = self._fitting(pattern)
+            seen = members.tobytes()
+            if seen not in self._peers:
+                self._peers[seen] = make_peers(self.scores[members], self.studies[members])
+            self._found[key] = _Relatives(
+                peers=self._peers[seen],
+                is_pooled=pattern != key,
+                scope_reason=why_out_of_scope(key, self.kinds),
+            )
+        return self._found[key]
+
+    def _pattern(self, key: StratumKey) -> StratumKey:
+        """Give up as much of a key as it takes to fit enough studies."""
+        wanted = max(SMALLEST_STRATUM, studies_needed(self.alarm_rate))
+        for names in _GIVEN_UP:
+            pattern = replace(key, **dict.fromkeys(names))
+            if len(np.unique(self.studies[self._fitting(pattern)])) >= wanted:
+                return pattern
+        return StratumKey()
+
+    def _fitting(self, pattern: StratumKey) -> NDArray[np.bool_]:
+        fits = np.array([pattern.fits(kind) for kind in self.kinds], np.bool_)
+        return fits[self.kind]
+
+
+def calibrate(
+    scores: Scores,
+    studies: Sequence[str],
+    keys: Sequence[StratumKey],
+    *,
+    channels: Sequence[str],
+    alarm_rate: float,
+) -> Calibration:
+    """Make a calibration of the scores of usual slices; of very many, some are kept.
+
+    Args:
+        scores: of slices that the model was not trained on, finite, [n, C].
+        studies: the study of each; what counts once.
+        keys: the kind of each.
+        channels: names of the columns.
+        alarm_rate: in (0, 1), saved with it.
+
+    Raises:
+        TooFewStudies: for the alarm rate; says how many it takes.
+        ValueError: a score is not finite, or the parts do not fit together.
+    """
+    if not len(scores) == len(studies) == len(keys):
+        raise ValueError("each slice has one study and one kind")
+    kinds = sorted(set(keys), key=str)
+    numbers = {key: number for number, key in enumerate(kinds)}
+    kind = np.array([numbers[key] for key in keys], np.int64)
+    study = np.unique(np.asarray(studies, dtype=np.str_), return_inverse=True)[1]
+    kept = _thin(study, kind)
+    return Calibration(
+        channels=tuple(channels),
+        scores=np.asarray(scores, np.float64)[kept],
+        studies=study[kept],
+        kinds=tuple(kinds),
+        kind=kind[kept],
+        alarm_rate=alarm_rate,
+    )
+
+
+def _thin(study: NDArray[np.int64], kind: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Choose at most MOST_SLICES: of each kind in each study one, then a second, and so on.
+
+    The choice is random, the same each time, and knows no score: what is kept stays exchangeable.
+
+    Returns:
+        Indices of the kept, ascending.
+    """
+    order = np.random.default_rng(0).permutation(len(study))
+    seen: Counter[tuple[int, int]] = Counter()
+    rank = np.empty(len(study), np.int64)
+    for index in order.tolist():
+        group = int(study[index]), int(kind[index])
+        rank[index] = seen[group]
+        seen[group] += 1
+    chosen = order[np.argsort(rank[order], kind="stable")][:MOST_SLICES]
+    return np.sort(chosen)

@@ -1,0 +1,1 @@
+"""The networks in PyTorch; only training and the torch runtime import them."""

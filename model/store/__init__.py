@@ -1,0 +1,1 @@
+"""Keep models in the BentoML model store: save, find, move, promote."""

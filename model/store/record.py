@@ -1,0 +1,81 @@
+"""What BentoML keeps of a stored model, in its own model.yaml, and the seal on that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.errors import DamagedModel
+from model.spec import STORE_FILE, STORE_HASH_FILE, ModelSpec, hash_file
+
+if TYPE_CHECKING:
+    from bentoml import Tag
+
+
+def seal(folder: Path) -> None:
+    """Write the hash of BentoML's record beside it, aside and then renamed."""
+    written = folder / f".{STORE_HASH_FILE}"
+    written.write_text(hash_file(folder / STORE_FILE), "ascii")
+    written.replace(folder / STORE_HASH_FILE)
+
+
+def read_tag(folder: Path) -> Tag:
+    """Read the tag of the model in a folder.
+
+    Raises:
+        DamagedModel: the record is missing or damaged.
+    """
+    import yaml
+    from bentoml import Tag
+
+    try:
+        described = yaml.safe_load((folder / STORE_FILE).read_text("utf-8"))
+        return Tag(described["name"], described["version"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedModel(f"{STORE_FILE} is missing or damaged in the .bentomodel file") from error
+
+
+def labels(spec: ModelSpec) -> dict[str, str]:
+    """What `bentoml models list` can filter by."""
+    return {
+        "task": "anomaly-detection",
+        "modality": "MR",
+        "body_part": "spine",
+        "runtime": "onnx",
+        "input": f"{spec.input.size}x{spec.input.size}",
+    }
+
+
+def metadata(spec: ModelSpec) -> dict[str, str | int | float]:
+    """What `bentoml models get` shows of model.json."""
+    return {
+        "threshold": spec.decision.threshold,
+        "threshold_percentile": spec.decision.percentile,
+        "threshold_patients": spec.decision.n_patients,
+        "parameters": spec.n_parameters,
+        "latent": spec.network.latent,
+        "training_images": spec.provenance.n_images,
+        "training_patients": spec.provenance.n_patients,
+        "removed_images": spec.provenance.n_removed,
+        "data": spec.provenance.data,
+        "seed": spec.provenance.seed,
+    }
+
+
+def calibration_metadata(folder: Path) -> dict[str, str | int | float]:
+    """What `bentoml models get` shows of the calibration; the bound holds in 9 of 10 of them."""
+    from model.calibration.alarm_rates import rate_bound
+    from model.runtime import load_calibration
+
+    calibration = load_calibration(folder)
+    n_studies, rate = calibration.n_studies, calibration.alarm_rate
+    return {
+        "alarm_rate": rate,
+        "alarm_rate_bound": round(rate_bound(rate, n_studies), 4),
+        "calibration_studies": n_studies,
+        "calibration_slices": len(calibration.scores),
+        "calibration_strata": ", ".join(
+            f"{stratum.key} ({stratum.n_studies}{', pooled' if stratum.is_pooled else ''})"
+            for stratum in calibration.strata()
+        ),
+    }

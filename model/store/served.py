@@ -1,0 +1,125 @@
+"""Find the model that SPINE_MODEL names: a tag, a stage or a .bentomodel file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from model.errors import DamagedModel, ModelError, ModelNotFound
+from model.spec import STORE_HASH_FILE, hash_file, load_spec
+from model.store.archive import check_readable, unpack_model
+from model.store.find import find_directory, store_home
+from model.store.locking import locked
+from model.store.private_folder import make_private
+from model.store.record import read_tag, seal
+
+# The supervisor's choice, which its workers inherit: a stage that moves, or a file that is
+# replaced, must not give a worker that starts later another model than the others have.
+FOLDER_VARIABLE = "SPINE_MODEL_FOLDER"
+_ASIDE = "unpacking-"
+
+
+def names_file(wanted: str) -> bool:
+    """Whether this is the path of a file, and not a tag."""
+    return "/" in wanted or wanted.endswith(".bentomodel")
+
+
+def find_served(wanted: str, stores: Sequence[Path] = ()) -> Path:
+    """Find the folder of a model by name, name:version, name:stage or the path of its file.
+
+    Args:
+        wanted: what SPINE_MODEL says.
+        stores: folders of models in which a tag is looked up before the BentoML store, in order:
+            an image has one of its own.
+
+    Raises:
+        ModelError: there is no such model, or the file is damaged or cannot be unpacked.
+    """
+    if names_file(wanted):
+        return unpack_once(Path(wanted))
+    for models in stores:
+        try:
+            return find_directory(wanted, models)
+        except ModelNotFound:
+            continue
+    return find_directory(wanted)
+
+
+def unpack_once(path: Path) -> Path:
+    """Unpack a .bentomodel file beside the store, under the hash of the file.
+
+    The store itself stays as it is: what is tried is not what `latest` means from then on. The
+    next start, and another process at the same time, find the folder and check it again.
+
+    Raises:
+        ModelError: no such file, not a model, damaged, of another format, or nowhere to unpack it.
+    """
+    check_readable(path)
+    sha256 = hash_file(path)
+    for place in _places():
+        if _is_writable(place):
+            with locked(place, "the folder"), _one_line_errors(path):
+                return _unpack(path, sha256, place)
+    raise ModelError(
+        f"{path.name} must be unpacked, and nothing can be written to BENTOML_HOME or TMPDIR;"
+        " give one of them a folder with room for 16 MB"
+    )
+
+
+def _unpack(path: Path, sha256: str, place: Path) -> Path:
+    """Unpack and check a file unless that was done; hold the lock of the place meanwhile."""
+    folder = place / sha256
+    if folder.is_dir():
+        try:
+            load_spec(folder)
+            return folder
+        except DamagedModel:
+            shutil.rmtree(folder)
+    for left in place.glob(f"{_ASIDE}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=place))
+    try:
+        unpack_model(path, aside)
+        load_spec(aside)
+        read_tag(aside)
+        if not (aside / STORE_HASH_FILE).is_file():
+            seal(aside)
+        if hash_file(path) != sha256:
+            raise DamagedModel(f"{path.name} changed while it was read; start again")
+        return aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _one_line_errors(path: Path) -> Iterator[None]:
+    """Turn what the system says of a full disk or a folder taken away into a ModelError."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise ModelError(f"{path.name} cannot be unpacked ({reason})") from error
+
+
+def _is_writable(place: Path) -> bool:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(place, os.W_OK | os.X_OK)
+
+
+def _places() -> Iterator[Path]:
+    """Where a file may be unpacked, the best place first."""
+    yield store_home() / "unpacked"
+    private = Path(tempfile.gettempdir()) / f"spine-unpacked-{os.getuid()}"
+    try:
+        is_private = make_private(private)
+    except OSError:
+        return
+    if is_private:
+        yield private

@@ -1,0 +1,1 @@
+"""Decode compressed frames, in processes that can be killed."""

@@ -1,0 +1,95 @@
+"""Read what the header says of a slice, beside its pixels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from preprocessing.dicom import tags, values
+from preprocessing.dicom.functional_groups import find_item
+from preprocessing.dicom.header import Header
+from preprocessing.dicom.values import Item
+
+
+@dataclass(frozen=True)
+class SliceFacts:
+    """What the header says; None where missing or unreadable. Identifiers stay out of `repr`."""
+
+    patient_id: str | None = field(repr=False)
+    study_instance_uid: str | None = field(repr=False)
+    series_instance_uid: str | None = field(repr=False)
+    sop_instance_uid: str | None = field(repr=False)
+    modality: str | None
+    sop_class_uid: str | None
+    transfer_syntax_uid: str | None
+    photometric_interpretation: str | None
+    series_description: str | None = field(repr=False)  # free text: names have been found in it
+    repetition_time: float | None
+    echo_time: float | None
+    manufacturer: str | None
+    # What tells kinds of slices apart (calibration/strata.py). Not in `repr`: it may be any text.
+    body_part_examined: str | None = field(default=None, repr=False)
+    mr_acquisition_type: str | None = field(default=None, repr=False)
+    image_orientation_patient: tuple[float, ...] | None = None  # six cosines, row then column
+    inversion_time: float | None = None
+    is_fat_suppressed: bool = False  # as far as the header says
+
+
+def read_facts(header: Header, groups: list[Item]) -> SliceFacts:
+    """Read the facts of one frame.
+
+    Args:
+        header: of its object.
+        groups: where its values stand; see `functional_groups`.
+    """
+    ds = header.values
+    timing = find_item(groups, tags.MR_TIMING_SEQUENCE, tags.REPETITION_TIME)
+    echo = find_item(groups, tags.MR_ECHO_SEQUENCE, tags.EFFECTIVE_ECHO_TIME)
+    inverted = find_item(groups, tags.MR_MODIFIER_SEQUENCE, tags.INVERSION_TIMES)
+    return SliceFacts(
+        patient_id=values.text(ds, tags.PATIENT_ID),
+        study_instance_uid=values.text(ds, tags.STUDY_INSTANCE_UID),
+        series_instance_uid=values.text(ds, tags.SERIES_INSTANCE_UID),
+        sop_instance_uid=values.text(ds, tags.SOP_INSTANCE_UID),
+        modality=values.code(ds, tags.MODALITY),
+        sop_class_uid=values.text(ds, tags.SOP_CLASS_UID) or header.media_class,
+        transfer_syntax_uid=header.transfer_syntax,
+        photometric_interpretation=values.code(ds, tags.PHOTOMETRIC_INTERPRETATION),
+        series_description=values.text(ds, tags.SERIES_DESCRIPTION),
+        repetition_time=_time(values.decimal(timing, tags.REPETITION_TIME)),
+        echo_time=_time(values.decimal(ds, tags.ECHO_TIME))
+        or values.double(echo, tags.EFFECTIVE_ECHO_TIME, header.big_endian),
+        manufacturer=values.text(ds, tags.MANUFACTURER),
+        body_part_examined=values.code(ds, tags.BODY_PART_EXAMINED),
+        mr_acquisition_type=values.code(ds, tags.MR_ACQUISITION_TYPE),
+        image_orientation_patient=_orientation(groups),
+        inversion_time=_time(values.decimal(ds, tags.INVERSION_TIME))
+        or values.double(inverted, tags.INVERSION_TIMES, header.big_endian),
+        is_fat_suppressed=_is_fat_suppressed(groups),
+    )
+
+
+def _orientation(groups: list[Item]) -> tuple[float, ...] | None:
+    """Return ImageOrientationPatient (PS3.3 C.7.6.2.1.1) where it is two perpendicular units."""
+    where = find_item(groups, tags.PLANE_ORIENTATION_SEQUENCE, tags.IMAGE_ORIENTATION_PATIENT)
+    cosines = values.decimals(where, tags.IMAGE_ORIENTATION_PATIENT, 6)
+    # Also false for NaN.
+    if cosines is None or len(cosines) != 6 or not all(abs(cosine) <= 1.01 for cosine in cosines):
+        return None
+    row, column = cosines[:3], cosines[3:]
+    lengths = (math.hypot(*row), math.hypot(*column))
+    product = sum(a * b for a, b in zip(row, column, strict=True))
+    if max(abs(length - 1) for length in lengths) > 0.05 or abs(product) > 0.05:
+        return None
+    return tuple(cosines)
+
+
+def _is_fat_suppressed(groups: list[Item]) -> bool:
+    """Look for FS among ScanOptions (PS3.3 C.8.3.1), or fat suppression in an enhanced object."""
+    where = find_item(groups, tags.MR_MODIFIER_SEQUENCE, tags.SPECTRALLY_SELECTED_SUPPRESSION)
+    suppressed = values.code(where, tags.SPECTRALLY_SELECTED_SUPPRESSION) or ""
+    return "FS" in values.codes(groups[-1], tags.SCAN_OPTIONS) or suppressed.startswith("FAT")
+
+
+def _time(milliseconds: float | None) -> float | None:
+    return milliseconds if milliseconds is not None and math.isfinite(milliseconds) else None

@@ -1,0 +1,1 @@
+"""Every private name of BentoML, one file for each reason."""

@@ -1,0 +1,72 @@
+"""The model that SPINE_MODEL names, as BentoML wants it; found once, for all workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import bentoml
+from bentoml.models import BentoModel
+
+from model.errors import ModelError
+from model.store.served import FOLDER_VARIABLE, find_served, names_file
+
+
+class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
+    """A model by tag, stage or file; one that cannot be found ends the service in one line.
+
+    BentoML would take the only version whose name begins like the one that it was asked for, and
+    ask its makers' servers for one that is not there.
+    """
+
+    def __init__(self, wanted: str) -> None:
+        object.__setattr__(self, "wanted", wanted)  # a BentoModel is frozen
+
+    wanted: str
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of its files, not checked."""
+        from bentoml._internal.configuration.containers import BentoMLContainer
+        from bentoml._internal.context import server_context
+
+        pinned = os.environ.get(FOLDER_VARIABLE)
+        if pinned and server_context.worker_index is not None:
+            return Path(pinned)
+        try:
+            # In an image the models lie beside the code; its BENTOML_HOME is another folder.
+            return find_served(self.wanted, [Path(BentoMLContainer.model_store.get()._path)])
+        except ModelError as error:
+            sys.exit(f"service: {error}")
+
+    def pin(self) -> None:
+        """Let the workers that are started from now on use this folder."""
+        os.environ[FOLDER_VARIABLE] = str(self.folder)
+
+    @property
+    def stored(self) -> bentoml.Model:
+        """The model, read from its folder; BentoML does so before `before_serving` can check it."""
+        try:
+            return bentoml.Model.from_path(self.folder)
+        except Exception as error:
+            sys.exit(
+                f"service: the model store cannot give {self.wanted} ({type(error).__name__});"
+                " import the model again"
+            )
+
+    @property
+    def tag(self) -> bentoml.Tag:
+        """name:version."""
+        return self.stored.tag
+
+    def to_info(self, alias: str | None = None) -> Any:
+        """What a Bento keeps of it: the tag of a model in the store."""
+        if names_file(self.wanted):
+            sys.exit(
+                f"service: a Bento takes its model from the store; python -m model.store import"
+                f" {self.wanted}, then name its tag in SPINE_MODEL"
+            )
+        return super().to_info(alias)

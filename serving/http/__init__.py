@@ -1,0 +1,1 @@
+"""Speak HTTP with any client: connections, bodies, keys, limits."""

@@ -1,0 +1,96 @@
+"""Start the server of this image once, ask it something, and end it.
+
+The image is built with it, for the byte code that it writes; anybody may run it in a container.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import click
+
+from model.store.find import store_home
+
+PATIENCE_S = 120
+# A proxy of the build or the container does not know our loopback.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class RehearsalError(Exception):
+    """The server does not do what it should; the message is one line."""
+
+
+def rehearse() -> float:
+    """Start it, wait until it is ready, send it what is no DICOM file, end it.
+
+    Returns:
+        Seconds from its start until it was ready.
+
+    Raises:
+        RehearsalError: it ended, was not ready in time, or answered otherwise.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory(prefix="rehearsal-") as home:
+        # A home of its own: in that of a running server it would empty the metrics.
+        (Path(home) / "models").symlink_to(store_home() / "models")
+        ours = {"PORT": str(port), "BENTOML_HOST": "127.0.0.1", "BENTOML_HOME": home}
+        return _rehearse(url, ours | {"SPINE_DRAIN_S": "0", "SPINE_API_KEY": ""})
+
+
+def _rehearse(url: str, environ: dict[str, str]) -> float:
+    started = time.monotonic()
+    server = subprocess.Popen([sys.executable, "-m", "serving"], env=os.environ | environ)
+    try:
+        while _status(f"{url}/readyz") != 200:
+            if server.poll() is not None:
+                raise RehearsalError(f"the server ended with {server.returncode}")
+            if time.monotonic() - started > PATIENCE_S:
+                raise RehearsalError(f"not ready within {PATIENCE_S} s")
+            time.sleep(0.05)
+        took = time.monotonic() - started
+        if (status := _status(f"{url}/predict", b"no DICOM file")) != 415:
+            raise RehearsalError(f"a text was answered with {status} instead of 415")
+        server.send_signal(signal.SIGTERM)
+        if code := server.wait(PATIENCE_S):
+            raise RehearsalError(f"the server ended with {code} when it was told to")
+    finally:
+        server.kill()
+        server.wait()
+    return took
+
+
+def _status(url: str, body: bytes | None = None) -> int:
+    """The status of an answer; 0 without one."""
+    request = urllib.request.Request(url, body, {"Content-Type": "application/dicom"})  # noqa: S310
+    try:
+        with _DIRECT.open(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+@click.command()
+def main() -> None:
+    """Start the server, ask it something, end it; exit 1 with one line when that fails."""
+    try:
+        click.echo(f"ready after {rehearse():.1f} s, answered, ended")
+    except RehearsalError as error:
+        click.echo(f"rehearsal: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Prepare a worker process: what it may open and keep, whom it outlives, what it must not say."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import signal
+import sys
+import threading
+import warnings
+from typing import Any
+
+from uvicorn.server import Server
+
+from serving.http.connection import ANSWERED_ABOVE_LIMIT, OTHER_FILES
+from serving.process.drain import drain
+from serving.settings import Settings
+from serving.telemetry import log, log_fault, without_tracebacks
+
+_PR_SET_PDEATHSIG = 1
+
+
+def prepare(settings: Settings) -> None:
+    """Do everything below, on the event loop of a worker before it listens.
+
+    Without effect where no uvicorn serves: a test's process stays as it is.
+    """
+    stop = signal.getsignal(signal.SIGTERM)
+    server = getattr(stop, "__self__", None)
+    if not isinstance(server, Server):
+        return
+    quiet()
+    open_enough_files(settings)
+    end_with_supervisor()
+    drain().arm(server, settings.drain_s)
+
+
+def quiet() -> None:
+    """Log unexpected errors as their type and place: a text may quote a file's values."""
+    without_tracebacks()
+    loop = asyncio.get_running_loop()
+
+    def on_loop_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        log_fault(context.get("exception") or RuntimeError(), "of no request")
+
+    loop.set_exception_handler(on_loop_error)
+    sys.excepthook = lambda kind, error, _: log_fault(error, "of no request")
+    threading.excepthook = lambda args: log_fault(args.exc_value or RuntimeError(), "of no request")
+    sys.unraisablehook = lambda args: log_fault(args.exc_value or RuntimeError(), "of no request")
+    warnings.showwarning = lambda message, category, filename, lineno, *_: log.warning(
+        "a library warns: %s", category.__name__
+    )
+
+
+def open_enough_files(settings: Settings) -> None:
+    """Raise the soft limit of open files: 1024, the usual one, is less than the connections."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.connections + ANSWERED_ABOVE_LIMIT + OTHER_FILES
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        log.warning("only %d files may be open: fewer connections than SPINE_CONNECTIONS", most)
+
+
+def end_with_supervisor() -> None:
+    """Stop as at a SIGTERM when the supervisor dies, which would leave this process alone."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def settle_memory() -> None:
+    """Return what the start has freed, and never look through the rest of it for garbage again.
+
+    The file of the model and the layers of the golden slices leave 10 MB.
+    """
+    gc.collect()
+    gc.freeze()
+    trim_heap()
+
+
+def trim_heap() -> None:
+    """Return free pages from the middle of the heap to the system, where glibc can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,253 @@
+"""Files that ask for much memory or time: bombs, crowds, and the largest that are answered."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import rle
+from openjpeg.utils import encode_array as encode_jpeg_2000
+
+from tests.preprocessing.decoding.codestreams import JPEG, RAMP, RLE, encode_jpeg_ls, encode_rle
+from tests.security.files.corpus import DAMAGE, Build, Case
+from tests.security.files.corpus_files import (
+    BIG,
+    DEFLATED,
+    EXPLICIT,
+    PIXEL_DATA,
+    UNDEFINED,
+    Element,
+    Pixels,
+    encapsulated,
+    encode,
+    fragment,
+    meta,
+    mr_elements,
+    native,
+    part10,
+    pixel_element,
+    sequence,
+    with_elements,
+    with_pixels,
+)
+
+_LIMIT = frozenset({"limit_exceeded"})
+_SEQUENCE = 0x00081140
+_EMPTY_ITEM = b"\xfe\xff\0\xe0\0\0\0\0"
+_OPEN_ITEM = b"\xfe\xff\0\xe0\xff\xff\xff\xff"
+_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_PRIVATE = 0x00091010
+_OPENING = Element(_SEQUENCE, b"SQ", b"", UNDEFINED).encode()
+_OPENING_UNKNOWN = Element(_PRIVATE, b"UN", b"", UNDEFINED).encode("implicit")
+_MACROS = (0x00189112, 0x00189114, 0x00289110, 0x00289145)  # timing, echo, measures, rescale
+_EMPTY = Element(0x00091010, b"UI", b"").encode()
+MIB = 1 << 20
+
+
+def cases() -> Iterator[Case]:
+    """List them."""
+    yield from _headers()
+    yield from _deflated()
+    yield from _pixel_data()
+    yield from _largest()
+
+
+def _bomb(name: str, build: Build, codes: frozenset[str] = _LIMIT) -> Case:
+    return Case("malformed", name, build, codes, is_dear=True)
+
+
+def _headers() -> Iterator[Case]:
+    crowds = {
+        "400000 empty items": (_SEQUENCE, b"SQ", _EMPTY_ITEM, 400_000),
+        "400000 empty items for frames": (0x52009230, b"SQ", _EMPTY_ITEM, 400_000),
+        "400000 empty private items": (_PRIVATE, b"UN", _EMPTY_ITEM, 400_000),
+        "30000 nested sequences": (_SEQUENCE, b"SQ", _OPEN_ITEM + _OPENING, 30_000),
+        "30000 nested unknown sequences": (_PRIVATE, b"UN", _OPEN_ITEM + _OPENING_UNKNOWN, 30_000),
+        "300000 elements in an item": (_SEQUENCE, b"SQ", _OPEN_ITEM + _EMPTY * 300_000, 1),
+    }
+    for name, crowd in crowds.items():
+        yield _bomb(f"{name}, undefined length", partial(_crowd, *crowd, has_length=False))
+        if crowd[1] == b"SQ":
+            yield _bomb(f"{name}, with a length", partial(_crowd, *crowd, has_length=True))
+    yield _bomb("3000 nested sequences with lengths", partial(_nested_with_lengths, 3_000))
+    yield _bomb("300000 elements", lambda: _inserted(_EMPTY * 300_000))
+    yield _bomb("300000 elements of meta information", partial(_meta_crowd, 300_000))
+    yield _bomb("17 MB before the pixels", partial(_private, 17 * MIB, 1))
+    yield _bomb("17 MB in a thousand elements before the pixels", partial(_private, 17_900, 1000))
+    text = ("UT", b"Q" * 20_000_000)
+    yield _bomb("a text of 20 MB", partial(native, RAMP, PatientComments=text))
+    yield _bomb("a file of 33 MiB", partial(_padded, 33 * MIB))
+    few = _SEQUENCE, b"SQ", _EMPTY_ITEM, 40_000
+    yield Case("tolerated", "40000 empty items", partial(_crowd, *few, has_length=True))
+    build = partial(_private, 15 * MIB, 1)
+    yield Case("tolerated", "15 MB of private data", build, is_dear=True)
+
+
+def _crowd(tag: int, vr: bytes, unit: bytes, number: int, has_length: bool) -> bytes:
+    if has_length:
+        return with_elements(RAMP, Element(tag, vr, unit * number))
+    return with_elements(RAMP, Element(tag, vr, unit * number + _END, UNDEFINED))
+
+
+def _private(size: int, number: int) -> bytes:
+    value = b"\0" * size
+    return with_elements(RAMP, *(Element(0x00111000 + n, b"OB", value) for n in range(number)))
+
+
+def _inserted(data: bytes) -> bytes:
+    elements = list(mr_elements(RAMP).values())
+    return part10(encode(elements[:4]) + data + encode(elements[4:]))
+
+
+def _nested_with_lengths(depth: int) -> bytes:
+    inner = b""
+    for _ in range(depth):
+        inner = Element(_SEQUENCE, b"SQ", Element(0xFFFEE000, b"", inner).encode()).encode()
+    return _inserted(inner)
+
+
+def _meta_crowd(n_elements: int) -> bytes:
+    more = Element(0x00020016, b"AE", b"").encode() * n_elements
+    return b"\0" * 128 + b"DICM" + meta(EXPLICIT) + more + encode(mr_elements(RAMP))
+
+
+def _padded(size: int) -> bytes:
+    data = native(RAMP)
+    return data + b"\0" * (size - len(data))
+
+
+def _deflated() -> Iterator[Case]:
+    data_set = encode(mr_elements(RAMP))
+
+    def deflated(*parts: bytes) -> bytes:
+        deflater = zlib.compressobj(wbits=-15)
+        body = b"".join(deflater.compress(part) for part in parts) + deflater.flush()
+        return b"\0" * 128 + b"DICM" + meta(DEFLATED) + body
+
+    block = b"\0" * MIB
+    yield _bomb("deflate bomb of zeros", partial(deflated, *[block] * 300))
+    yield _bomb("deflate bomb behind the pixels", partial(deflated, data_set, *[block] * 300))
+    opening = Element(_SEQUENCE, b"SQ", b"", UNDEFINED).encode()
+    yield _bomb("deflated crowd of items", lambda: deflated(opening, _EMPTY_ITEM * 1_000_000))
+    yield _bomb("deflated nest", lambda: deflated((opening + _OPEN_ITEM) * 1_000_000))
+    private = Element(_PRIVATE, b"OB", b"", 40 * MIB).encode()
+    yield _bomb("deflated header of 40 MB", partial(deflated, private, *[block] * 40, data_set))
+    whole = part10(data_set, DEFLATED)
+    start = len(b"\0" * 128 + b"DICM" + meta(DEFLATED))
+    for share in (0, 1, 2, 10, 50, 90, 99):
+        cut = start + (len(whole) - start) * share // 100
+        yield Case(
+            "malformed", f"deflated cut after {share} %", partial(bytes, whole[:cut]), DAMAGE
+        )
+    for name, body in {
+        "garbage": b"\xff\x07" * 900,
+        "not deflated": data_set,
+        "with a zlib header": zlib.compress(data_set),
+        "a stored block that lies": b"\1\xff\xff\xff\0" + data_set,
+        "empty blocks": b"\0\0\0\xff\xff" * 200_000,
+    }.items():
+        build = partial(bytes, whole[:start] + body)
+        yield Case("malformed", f"deflated: {name}", build, DAMAGE)
+    yield Case(
+        "tolerated", "bytes behind the deflated data set", partial(bytes, whole + b"\xaa" * 4000)
+    )
+    yield Case(
+        "tolerated",
+        "one MB behind the deflated data set",
+        partial(bytes, whole + b"\xaa" * MIB),
+    )
+
+
+def _pixel_data() -> Iterator[Case]:
+    syntax, frame = JPEG + "80", encode_jpeg_ls(RAMP)
+    frame += b"\0" * (len(frame) % 2)
+
+    def crowd(n: int) -> bytes:
+        return with_pixels(RAMP, syntax, fragment(b"") + _EMPTY_ITEM * n + fragment(frame))
+
+    yield _bomb("400000 empty fragments", partial(crowd, 400_000))
+    yield Case("tolerated", "40000 empty fragments", partial(crowd, 40_000), is_dear=True)
+
+    def tabled(size: int) -> bytes:
+        return with_pixels(RAMP, syntax, fragment(b"\0" * size) + fragment(frame))
+
+    yield Case("tolerated", "an offset table of 30 MB", partial(tabled, 30_000_000), is_dear=True)
+    wrong = frozenset({"geometry_mismatch", "damaged_image"})
+    yield _bomb("31 MB of bytes in the pixel data", partial(_overlong, 31_000_000), wrong)
+    thousand = partial(encapsulated, RAMP, syntax, [frame] * 2000)
+    yield _bomb("2000 frames where one is declared", thousand, wrong)
+    damaged = partial(encapsulated, RAMP, syntax, [frame[:100]] * 2000, NumberOfFrames="2000")
+    yield _bomb("2000 damaged frames", damaged, wrong)
+
+
+def _overlong(n_bytes: int) -> bytes:
+    elements = mr_elements(RAMP)
+    elements[PIXEL_DATA] = Element(PIXEL_DATA, b"OW", RAMP.tobytes() + b"\1" * n_bytes)
+    return part10(encode(elements))
+
+
+def smooth(side: int, dtype: str = "u2") -> Pixels:
+    """A picture of many values that compresses well."""
+    at = np.arange(side, dtype=np.float32)
+    waves = (np.sin(at / 97)[None, :] + np.cos(at / 131)[:, None] + 2) * 15_000
+    made: Pixels = (waves.astype(np.uint32) >> 5 << 5).astype(dtype)
+    return made
+
+
+def _largest() -> Iterator[Case]:
+    """The largest frames that are answered; each costs a hundred megabytes or more to read."""
+
+    def compressed(name: str) -> bytes:
+        pixels = smooth(4096)
+        if name == "RLE":
+            return encapsulated(pixels, RLE, [encode_rle(pixels)])
+        if name == "JPEG-LS":
+            return encapsulated(pixels, JPEG + "80", [encode_jpeg_ls(pixels)])
+        if name == "JPEG 2000":
+            return encapsulated(pixels, JPEG + "90", [encode_jpeg_2000(pixels)])
+        wide = smooth(4096, "u4")
+        frame = rle.rle.encode_frame(wide.tobytes(), 4096, 4096, 1, 32, "<")
+        return encapsulated(wide, RLE, [bytes(frame)])
+
+    for name in ("RLE", "RLE of 32 bit", "JPEG-LS", "JPEG 2000"):
+        yield Case("valid", f"4096 x 4096, {name}", partial(compressed, name), is_dear=True)
+    build = partial(_native_large, 4096, "u1", EXPLICIT)
+    yield Case("valid", "4096 x 4096, 8 bit", build, is_dear=True)
+    build = partial(_native_large, 3990, "u2", BIG)
+    yield Case("valid", "3990 x 3990, big endian", build, is_dear=True)
+    build = partial(_native_large, 4090, "u4", DEFLATED)
+    yield Case("valid", "4090 x 4090 of 32 bit, deflated", build, is_dear=True)
+    build = partial(_native_large, 2800, "f4", EXPLICIT)
+    yield Case("valid", "2800 x 2800 floats", build, is_dear=True)
+    frames = partial(_many_frames, 230)
+    yield Case("valid", "230 frames of 256 x 256", frames, frames=230, is_dear=True)
+    # At 5 ms a frame two objects of 1024 side by side pass the deadline.
+    crowded = partial(_crowded_group, 512)
+    yield Case("tolerated", "40000 items for 512 frames", crowded, frames=512, is_dear=True)
+    tiny = partial(native, np.arange(512 * 4, dtype=np.uint16).reshape(512, 2, 2))
+    yield Case("valid", "512 frames of 2 x 2", tiny, frames=512, is_dear=True)
+
+
+def _native_large(side: int, dtype: str, syntax: str) -> bytes:
+    pixels = smooth(side, "u4")
+    if dtype == "u1":
+        pixels >>= 8
+    return native(pixels.astype(dtype), syntax)
+
+
+def _crowded_group(n_frames: int) -> bytes:
+    """Functional groups in which a value would be looked for in 40000 items for each frame."""
+    pixels = np.arange(n_frames * 4, dtype=np.uint16).reshape(n_frames, 2, 2)
+    inner = [Element(tag, b"SQ", _EMPTY_ITEM * 10_000).encode() for tag in _MACROS]
+    shared = sequence(0x52009229, [b"".join(inner)])
+    return with_elements(pixels, shared, RescaleSlope=["1"] * 1000, PixelSpacing=["1"] * 1000)
+
+
+def _many_frames(n_frames: int) -> bytes:
+    frame = smooth(256)
+    stack = np.stack([np.roll(frame, shift, axis=0) for shift in range(n_frames)])
+    elements = mr_elements(stack[:1], NumberOfFrames=str(n_frames))
+    elements[PIXEL_DATA] = pixel_element(stack)
+    return part10(encode(elements))

@@ -1,0 +1,87 @@
+"""A server that cannot work says so in one line and exits with 1."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model.store.find import find_directory
+from tests.serving.server import free_port
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 (our own modules)
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 1, done
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+
+
+@pytest.fixture
+def damaged_home(model_store: Path, tmp_path: Path) -> Path:
+    """A store whose model has one changed byte."""
+    stored = find_directory("spine_autoencoder")
+    name = tmp_path / "models" / "spine_autoencoder"
+    shutil.copytree(stored, name / stored.name)
+    (name / "latest").write_text(stored.name)
+    onnx = name / stored.name / "model.onnx"
+    content = bytearray(onnx.read_bytes())
+    content[len(content) // 2] ^= 1
+    onnx.write_bytes(content)
+    return tmp_path
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_a_whole_model_and_a_free_port_pass_in_silence(model_store: Path) -> None:
+    done = run("serving.process.preflight", "--port", str(free_port()))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_taken_port_is_named(model_store: Path, taken_port: int) -> None:
+    done = run("serving.process.preflight", "--port", str(taken_port))
+    assert_one_line(done, f"127.0.0.1:{taken_port}", "in use")
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    assert_one_line(
+        run("serving.process.preflight", BENTOML_HOME=str(tmp_path)), "spine_autoencoder"
+    )
+
+
+def test_a_damaged_model_is_named(damaged_home: Path) -> None:
+    assert_one_line(run("serving.process.preflight", BENTOML_HOME=str(damaged_home)), "model.onnx")
+
+
+def test_a_wrong_setting_is_named(model_store: Path) -> None:
+    assert_one_line(run("serving.process.preflight", SPINE_QUEUE="long"), "SPINE_QUEUE", "'long'")
+
+
+def test_bentoml_serve_itself_stops_at_a_damaged_model(damaged_home: Path) -> None:
+    port = str(free_port())
+    done = run(
+        *("bentoml", "serve", "service:SpineAnomaly", "--port", port),
+        BENTOML_HOME=str(damaged_home),
+    )
+    assert_one_line(done, "model.onnx")

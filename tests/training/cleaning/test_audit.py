@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import csv
+import html
+import re
+import struct
+import zlib
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.cleaning.audit import AuditRow, audit_rows, count_changes, write_audit
+from training.cleaning.audit_page import write_page
+from training.cleaning.histogram import draw_histogram
+from training.cleaning.outliers import Judged, Members
+from training.cleaning.png import data_uri, encode_png, heat_palette, shrink, to_bytes
+from training.cleaning.rca import Round
+from training.data.collection import Collection, Source
+
+CHANNELS = ("reconstruction_mse", "spectrum")
+HOSTILE = "sub/\"><script>alert(1)</script>&'.dcm"
+
+
+def done(z: list[list[float]], keep: list[bool], *, series: float = -np.inf) -> Round:
+    scores = np.exp(np.array(z))
+    by_series = np.full((len(z), 2), series)
+    return Round(scores, Judged(np.array(z), by_series), np.array(keep))
+
+
+@pytest.fixture
+def sources(phantoms: Collection) -> list[Source]:
+    first, *others = phantoms.sources[:5]
+    return [replace(first, path=HOSTILE), *others]
+
+
+@pytest.fixture
+def rounds() -> list[Round]:
+    # Image 0 is out throughout, 1 comes back, 2 is out late, 3 a person keeps, 4 a person drops.
+    return [
+        done([[1, 9], [5, 0], [0, 1], [6, 6], [0, 0]], [False, False, True, True, False]),
+        done([[2, 8], [3, 0], [4, 1], [6, 7], [0, 0]], [False, True, False, True, False]),
+    ]
+
+
+@pytest.fixture
+def rows(sources: list[Source], rounds: list[Round]) -> list[AuditRow]:
+    members = Members(
+        fold=np.array([0, 1, 2, 3, 0]),
+        series=np.arange(5),
+        contrast=np.zeros(5, np.int64),
+        forced=np.array([0, 0, 0, 1, -1], np.int8),
+    )
+    return audit_rows(sources, rounds, members, CHANNELS)
+
+
+def test_every_image_that_was_touched_is_told_worst_first(rows: list[AuditRow]) -> None:
+    told = [(r.index, r.state, r.round, r.fold, r.channel, r.z, r.history) for r in rows]
+    assert told == [
+        (0, "removed", 1, 0, "spectrum", 8.0, "QQ"),
+        (3, "kept by a person", 0, 3, "spectrum", 7.0, "KK"),
+        (1, "returned", 1, 1, "reconstruction_mse", 5.0, "QK"),
+        (2, "removed", 2, 2, "reconstruction_mse", 4.0, "KQ"),
+        (4, "dropped by a person", 1, 0, "reconstruction_mse", 0.0, "QQ"),
+    ]
+
+
+def test_a_series_that_was_judged_as_one_is_called_so(sources: list[Source]) -> None:
+    rounds = [done([[1, 2]] * 5, [False] * 5, series=6.0)]
+    nothing = np.zeros(5, np.int64)
+    members = Members(nothing, nothing, nothing, np.zeros(5, np.int8))
+    rows = audit_rows(sources, rounds, members, CHANNELS)
+    assert {(row.judged_as, row.z) for row in rows} == {("series", 6.0)}
+
+
+def test_the_changes_of_a_round_are_counted(rounds: list[Round]) -> None:
+    assert count_changes(rounds) == [
+        {"round": 1, "quarantined": 3, "returned": 0, "in_quarantine": 3},
+        {"round": 2, "quarantined": 1, "returned": 1, "in_quarantine": 3},
+    ]
+    assert count_changes([]) == []
+
+
+def test_the_plain_loop_has_no_z(sources: list[Source]) -> None:
+    rounds = [Round(np.arange(1.0, 6.0)[:, None], None, np.array([True] * 4 + [False]))]
+    nothing = np.zeros(5, np.int64)
+    members = Members(nothing, nothing, nothing, np.zeros(5, np.int8))
+    (row,) = audit_rows(sources, rounds, members, CHANNELS[:1])
+    assert (row.z, row.reconstruction_mse, row.state) == (None, 5.0, "removed")
+
+
+def test_the_table_can_be_filled_in_and_handed_back(rows: list[AuditRow], tmp_path: Path) -> None:
+    from training.cleaning.overrides import read_overrides
+
+    write_audit(tmp_path / "audit.csv", rows)
+    with (tmp_path / "audit.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert table[0]["path"] == HOSTILE
+    assert {row["decision"] for row in table} == {""}
+    assert read_overrides(tmp_path / "audit.csv") == ()
+    table[0]["decision"] = "keep"
+    with (tmp_path / "filled.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(table[0]))
+        writer.writeheader()
+        writer.writerows(table)
+    assert read_overrides(tmp_path / "filled.csv") == ((HOSTILE, 1, "keep"),)
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, and every text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+@pytest.fixture
+def page(rows: list[AuditRow], rounds: list[Round], tmp_path: Path) -> str:
+    picture: NDArray[np.float16] = np.linspace(0, 1, 64 * 64, dtype=np.float16).reshape(64, 64)
+    residual: NDArray[np.float32] = np.eye(32, dtype=np.float32)
+    pictures = [(picture, residual if number % 2 else None) for number in range(len(rows))]
+    write_page(tmp_path / "audit.html", rows, rounds, CHANNELS, pictures)
+    return (tmp_path / "audit.html").read_text("utf-8")
+
+
+def test_the_page_shows_every_image_with_its_reasons(page: str, rows: list[AuditRow]) -> None:
+    items = [attributes for tag, attributes in Page(page).tags if tag == "li"]
+    assert [item["data-path"] for item in items] == [row.path for row in rows]
+    assert [item["data-z"] for item in items] == ["8.0", "7.0", "5.0", "4.0", "0.0"]
+    assert [item["data-state"] for item in items] == [row.state for row in rows]
+    pictures = [attributes["alt"] for tag, attributes in Page(page).tags if tag == "img"]
+    assert pictures.count("slice") == 5
+    assert pictures.count("residual map") == 2
+    assert page.count("<figure>") == 4  # two rounds, MSE and z of each
+
+
+def test_a_path_cannot_become_markup(page: str) -> None:
+    assert "<script>alert" not in page
+    assert html.escape(HOSTILE) in page
+    assert [tag for tag, _ in Page(page).tags].count("script") == 1
+
+
+def test_the_page_fetches_nothing(page: str) -> None:
+    assert "http" not in page.replace("http-equiv", "")
+    sources = [a.get("src") or a.get("href") or "" for _, a in Page(page).tags]
+    assert all(source.startswith("data:image/png;base64,") for source in sources if source)
+    policy = next(a["content"] for t, a in Page(page).tags if a.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_the_page_names_no_patient_study_or_series(page: str, sources: list[Source]) -> None:
+    assert "PHANTOM" not in page
+    for source in sources:
+        for key in (source.group, source.study, source.series):
+            assert key.partition(":")[2] not in page
+
+
+def test_a_page_of_many_images_has_small_pictures(
+    rows: list[AuditRow], rounds: list[Round], tmp_path: Path
+) -> None:
+    picture = np.zeros((192, 192), np.float16)
+    many = rows * 100
+    pictures = ((picture, None) for _ in many)
+    write_page(tmp_path / "audit.html", many, rounds, CHANNELS, pictures)
+    text = (tmp_path / "audit.html").read_text("utf-8")
+    assert set(re.findall(r'src="[^"]+"', text)) == {
+        f'src="{data_uri(encode_png(np.zeros((64, 64), np.uint8)))}"'
+    }
+
+
+def test_a_png_has_the_pixels_it_was_given() -> None:
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    png = encode_png(pixels)
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", png[16:24]) == (4, 3)
+    start = png.index(b"IDAT") + 4
+    (length,) = struct.unpack(">I", png[start - 8 : start - 4])
+    rows = zlib.decompress(png[start : start + length])
+    assert rows == b"\0\0\1\2\3" + b"\0\4\5\6\7" + b"\0\10\11\12\13"
+
+
+def test_a_png_with_a_palette_opens_in_a_library_of_others() -> None:
+    from io import BytesIO
+
+    from matplotlib.image import imread
+
+    shown = imread(BytesIO(encode_png(np.array([[0, 85, 255]], np.uint8), heat_palette())))
+    np.testing.assert_allclose(shown[0, :, :3], [[0, 0, 0], [1, 0, 0], [1, 1, 1]], atol=0.01)
+
+
+def test_pictures_shrink_by_averaging_and_never_grow() -> None:
+    values = np.arange(16.0).reshape(4, 4)
+    assert shrink(values, 2).tolist() == [[2.5, 4.5], [10.5, 12.5]]
+    assert shrink(values, 100).tolist() == values.tolist()
+
+
+def test_values_become_bytes_and_what_is_no_number_becomes_black() -> None:
+    assert to_bytes(np.array([0, 0.5, 1, 2, np.nan])).tolist() == [0, 128, 255, 255, 0]
+
+
+def test_a_histogram_draws_a_bar_for_each_filled_bin() -> None:
+    svg = draw_histogram(np.array([0.01, 0.01, 1.0]), np.array([True, True, False]), "a<b")
+    assert svg.count("<rect") == 2
+    assert "a&lt;b: 2 kept (blue), 1 not (red)" in svg
+    assert ">0.01<" in svg
+    same = draw_histogram(np.array([0.5, 0.5]), np.array([True, True]), "one value")
+    assert same.count("<rect") == 1

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.networks.tiny_trainings import count_and_score, diverge, exit_at_once
+from tests.training.small import INSPECTOR, NETWORK, QUICK
+from training.cleaning.folds import FoldJob, assign_folds, join_groups, read_scores, run_job
+from training.cleaning.workers import run_jobs
+from training.errors import Diverged, TooFewImages, WorkerLost
+
+KEYS = [
+    (f"patient:{n % 23}", f"study:{n % 31 if n % 7 else n}", f"series:{n % 61}") for n in range(300)
+]
+
+
+def keys_of_patients(sizes: list[int]) -> list[tuple[str, str, str]]:
+    return [
+        (f"patient:{patient}", f"study:{patient}", f"series:{patient}/{number % 2}")
+        for patient, size in enumerate(sizes)
+        for number in range(size)
+    ]
+
+
+def jobs(folder: Path, n: int = 3) -> list[FoldJob]:
+    inputs = folder / "inputs.npy"
+    np.save(inputs, np.arange(12, dtype=np.float16).reshape(12, 1, 1, 1))
+    fold = np.arange(12) % n
+    return [
+        FoldJob(
+            inputs=inputs,
+            labels=folder / "labels.npy",
+            train=np.flatnonzero(fold != k),
+            series=np.flatnonzero(fold != k),
+            kinds=np.zeros((fold != k).sum(), np.int64),
+            scored=np.flatnonzero(fold == k),
+            networks=(NETWORK, INSPECTOR),
+            config=QUICK,
+            round=1,
+            fold=k,
+            folder=folder / f"fold{k}",
+        )
+        for k in range(n)
+    ]
+
+
+def test_images_are_joined_by_patient_study_or_series_also_through_others() -> None:
+    keys = [("p1", "s1"), ("p2", "s2"), ("p3", "s1"), ("p4", "s4"), ("p2", "s4")]
+    assert join_groups(keys).tolist() == [0, 1, 0, 1, 1]
+
+
+def test_no_fold_shares_a_patient_a_study_or_a_series_with_another() -> None:
+    keys = keys_of_patients([1, 5, 3, 8, 2, 2, 9, 1, 4, 4, 1, 1])
+    folds = assign_folds(keys, 4, seed=0)
+    for kind in range(3):
+        places = {key[kind]: set(folds[[k[kind] == key[kind] for k in keys]]) for key in keys}
+        assert all(len(place) == 1 for place in places.values())
+
+
+def test_folds_are_of_nearly_equal_size() -> None:
+    sizes = np.random.default_rng(0).integers(1, 12, 60).tolist()
+    counts = np.bincount(assign_folds(keys_of_patients(sizes), 4, seed=0))
+    assert counts.max() - counts.min() <= 2
+
+
+def test_folds_follow_from_the_patients_and_the_seed_not_from_the_order() -> None:
+    keys = keys_of_patients([3, 3, 3, 3, 5, 5, 1, 1, 1])
+    there = dict(zip(keys, assign_folds(keys, 4, seed=0).tolist(), strict=True))
+    back = dict(zip(keys[::-1], assign_folds(keys[::-1], 4, seed=0).tolist(), strict=True))
+    assert there == back
+    assert there != dict(zip(keys, assign_folds(keys, 4, seed=1).tolist(), strict=True))
+
+
+def test_fewer_patients_than_folds_are_refused_with_a_way_out() -> None:
+    with pytest.raises(TooFewImages, match=r"6 images of 3 patients .* 4 folds; .* lower --folds"):
+        assign_folds(keys_of_patients([2, 2, 2]), 4, seed=0)
+
+
+def test_images_that_all_hang_together_are_one_patient() -> None:
+    with pytest.raises(TooFewImages, match="of 1 patients"):
+        assign_folds(KEYS, 4, seed=0)
+
+
+def test_a_done_job_is_not_repeated(tmp_path: Path) -> None:
+    job = jobs(tmp_path)[0]
+    run_job(job, count_and_score)
+    run_job(job, count_and_score)
+    assert (tmp_path / "calls").read_text() == "0"
+    assert np.array_equal(read_scores(job), job.scored[:, None])  # type: ignore[arg-type]
+
+
+def test_a_job_on_other_images_starts_anew_in_an_empty_folder(tmp_path: Path) -> None:
+    job, other = jobs(tmp_path)[0], jobs(tmp_path, 2)[0]
+    run_job(job, count_and_score)
+    (job.folder / "checkpoint").touch()
+    run_job(other, count_and_score)
+    assert (tmp_path / "calls").read_text() == "00"
+    assert not (job.folder / "checkpoint").exists()
+    assert read_scores(job) is None
+
+
+def test_damaged_scores_are_made_again(tmp_path: Path) -> None:
+    job = jobs(tmp_path)[0]
+    run_job(job, count_and_score)
+    (job.folder / "scores.npz").write_bytes(b"PK, but cut short")
+    assert read_scores(job) is None
+    run_job(job, count_and_score)
+    assert read_scores(job) is not None
+
+
+def test_processes_give_what_one_process_gives(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    alone, together = jobs(tmp_path / "one"), jobs(tmp_path / "two")
+    seen: list[tuple[int, int]] = []
+    run_jobs(alone, count_and_score, processes=1)
+    run_jobs(together, count_and_score, processes=2, on_done=lambda *done: seen.append(done))
+    for a, b in zip(alone, together, strict=True):
+        assert np.array_equal(read_scores(a), read_scores(b))  # type: ignore[arg-type]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_what_goes_wrong_in_a_process_is_said_here(tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="the loss is nan"):
+        run_jobs(jobs(tmp_path), diverge, processes=2)
+
+
+def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WorkerLost, match=r"fold \d in round 1 ended with 9"):
+        run_jobs(jobs(tmp_path), exit_at_once, processes=2)
+
+
+def test_scores_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="no numbers"):
+        run_job(jobs(tmp_path)[0], lambda job: np.full((len(job.scored), 1), np.nan))
+
+
+def test_the_trainings_end_with_the_run_that_started_them(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tests.training.cleaning.test_folds import jobs\n"
+        "from tests.training.networks.tiny_trainings import wait_for_file\n"
+        "from training.cleaning.workers import run_jobs\n"
+        "if __name__ == '__main__':\n"
+        "    run_jobs(jobs(Path(sys.argv[1])), wait_for_file, processes=2)\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    root = str(Path(__file__).parents[3])
+    run = subprocess.Popen(  # noqa: S603 - our own code
+        [sys.executable, str(script), str(tmp_path)], env=os.environ | {"PYTHONPATH": root}
+    )
+    pids = [_pid(tmp_path / f"pid{fold}") for fold in range(2)]
+    run.kill()
+    run.wait()
+    for _ in range(600):
+        if not any(_is_alive(pid) for pid in pids):
+            return
+        time.sleep(0.1)
+    raise AssertionError("a training went on alone")
+
+
+def _pid(path: Path) -> int:
+    for _ in range(600):
+        if path.exists() and (text := path.read_text()):
+            return int(text)
+        time.sleep(0.1)
+    raise AssertionError(f"{path.name} was not written")
+
+
+def _is_alive(pid: int) -> bool:
+    state = Path(f"/proc/{pid}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z"

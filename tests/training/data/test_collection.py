@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from preprocessing import InputSpec
+from tests.dicom_files import make_dicom
+from training.data.collection import (
+    Collection,
+    Skipped,
+    count_codes,
+    load_images,
+    read_slices,
+)
+from training.data.files import read_exclusions
+from training.data.split import split_groups
+from training.errors import NoImages, TooFewImages
+
+SPEC = InputSpec(size=32)
+
+
+def copy_as(source: Path, target: Path, **changes: str | None) -> None:
+    """Copy a DICOM file with some attributes set, or removed where None."""
+    ds = pydicom.dcmread(source)
+    for keyword, value in changes.items():
+        if value is None:
+            delattr(ds, keyword)
+        else:
+            setattr(ds, keyword, value)
+    # Other pixels: copies of the same image count once.
+    ds.PixelData = np.roll(ds.pixel_array, len(target.name), axis=0).tobytes()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    ds.save_as(target)
+
+
+def test_unreadable_files_are_listed_with_a_code_and_skipped(
+    phantom_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copy(phantom_folder / "phantom_00000.dcm", tmp_path / "good.dcm")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "empty.dcm").touch()
+    (tmp_path / "sub" / "notes.txt").write_text("no image")
+    images = load_images([tmp_path], SPEC)
+    assert [source.path for source in images.sources] == ["good.dcm"]
+    assert images.skipped == (
+        Skipped("sub/empty.dcm", "empty_file"),
+        Skipped("sub/notes.txt", "not_dicom"),
+    )
+    assert count_codes(images.skipped) == {"empty_file": 1, "not_dicom": 1}
+
+
+def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(NoImages, match=r"no readable MR image in 2 files .*: 2 not_dicom"):
+        load_images([tmp_path], SPEC)
+
+
+def test_an_empty_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(NoImages, match="no files under"):
+        load_images([tmp_path], SPEC)
+
+
+def test_the_order_does_not_depend_on_how_often_it_is_read(phantom_folder: Path) -> None:
+    first, second = (load_images([phantom_folder], SPEC) for _ in range(2))
+    assert first.sources == second.sources
+    assert first.digest() == second.digest()
+
+
+def test_patients_are_told_by_id_then_study_then_folder(
+    phantom_folder: Path, tmp_path: Path
+) -> None:
+    source = phantom_folder / "phantom_00000.dcm"
+    copy_as(source, tmp_path / "a.dcm", PatientID="P1")
+    copy_as(source, tmp_path / "bb.dcm", PatientID="", StudyInstanceUID="1.2.3")
+    copy_as(source, tmp_path / "deep" / "ccc.dcm", PatientID=None, StudyInstanceUID=None)
+    groups = [s.group for s in load_images([tmp_path], SPEC).sources]
+    assert groups == ["patient:P1", "study:1.2.3", f"folder:{tmp_path.name}/deep"]
+
+
+def test_a_copy_under_another_patient_is_left_out(phantom_folder: Path, tmp_path: Path) -> None:
+    ds = pydicom.dcmread(phantom_folder / "phantom_00000.dcm")
+    ds.save_as(tmp_path / "a.dcm")
+    ds.PatientID = "SOMEONE-ELSE"
+    ds.save_as(tmp_path / "b.dcm")
+    images = load_images([tmp_path], SPEC)
+    assert [source.path for source in images.sources] == ["a.dcm"]
+    assert images.duplicates == ("b.dcm",)
+
+
+def test_a_file_named_twice_is_read_once(phantom_folder: Path) -> None:
+    file = phantom_folder / "phantom_00000.dcm"
+    images = load_images([file, phantom_folder], SPEC)
+    assert len(images.sources) == 30
+    assert images.duplicates == ()
+
+
+def test_excluded_paths_match_whole_folders_names(phantom_folder: Path) -> None:
+    inside = f"{phantom_folder.name}/phantom_00001.dcm"
+    images = load_images([phantom_folder], SPEC, exclude=["phantom_00000.dcm", inside, "2.dcm"])
+    assert images.n_excluded == 2
+    assert images.sources[0].path == "phantom_00002.dcm"
+
+
+def test_exclusions_come_as_text_or_as_a_csv_with_a_path_column(tmp_path: Path) -> None:
+    text, table, wrong = tmp_path / "a.txt", tmp_path / "a.csv", tmp_path / "b.csv"
+    text.write_text("x/1.dcm\n\n2.dcm\n")
+    table.write_text("label,path\nbad,x/1.dcm\nbad,2.dcm\n")
+    wrong.write_text("file\n1.dcm\n")
+    assert read_exclusions(text) == read_exclusions(table) == ["x/1.dcm", "2.dcm"]
+    with pytest.raises(ValueError, match="no column 'path'"):
+        read_exclusions(wrong)
+
+
+def test_slices_are_found_again_by_their_source(phantom_folder: Path, phantoms: Collection) -> None:
+    wanted = phantoms.sources[3:5]
+    slices = read_slices([phantom_folder], wanted)
+    assert [f"patient:{s.facts.patient_id}" for s in slices] == [s.group for s in wanted]
+
+
+def test_the_sets_never_share_a_patient() -> None:
+    groups = [f"patient:{number % 50}" for number in range(400)]
+    for seed in range(20):
+        split = split_groups(groups, seed=seed, holdout_fraction=0.2)
+        parts = [split.train, split.holdout]
+        assert sorted(np.concatenate(parts).tolist()) == list(range(400))
+        patients = [{groups[index] for index in part} for part in parts]
+        assert all(patients)
+        assert sum(map(len, patients)) == 50
+
+
+def test_a_patient_keeps_its_set_when_others_come() -> None:
+    few = [f"patient:{number}" for number in range(60)]
+    many = [f"patient:{number}" for number in range(200)]
+    chosen = [
+        {names[i] for i in split_groups(names, seed=1, holdout_fraction=0.2).holdout}
+        for names in (few, many)
+    ]
+    assert chosen[0] == chosen[1] & set(few)
+
+
+def test_two_patients_are_the_fewest_to_split() -> None:
+    with pytest.raises(TooFewImages, match="1 patients"):
+        split_groups(["a"] * 18, seed=0, holdout_fraction=0.2)
+    split = split_groups(["a"] * 9 + ["b"] * 9, seed=0, holdout_fraction=0.2)
+    assert [len(part) for part in (split.train, split.holdout)] == [9, 9]
+
+
+def test_a_file_without_patient_id_goes_with_its_study(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 900, (3, 40, 40), dtype=np.uint16)
+    named = {"PatientID": "P1", "StudyInstanceUID": "1.2.3"}
+    (tmp_path / "a.dcm").write_bytes(make_dicom(pixels[0], **named))
+    (tmp_path / "b.dcm").write_bytes(make_dicom(pixels[1], **named | {"PatientID": ""}))
+    (tmp_path / "c.dcm").write_bytes(make_dicom(pixels[2], PatientID="", StudyInstanceUID="1.2.4"))
+    sources = load_images([tmp_path], SPEC).sources
+    assert [source.group for source in sources] == ["patient:P1", "patient:P1", "study:1.2.4"]

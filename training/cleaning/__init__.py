@@ -1,0 +1,1 @@
+"""Clean the training set (RCA): train, score, remove the worst, retrain."""

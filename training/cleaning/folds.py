@@ -1,0 +1,197 @@
+"""Part images into folds that share no patient, and score each fold by a network that never saw it.
+
+Every fold of every round is one `FoldJob`; its scores stay in its folder, so that an interrupted
+run does not repeat it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.spec import AutoencoderConfig, InspectorConfig
+from training.config import FitConfig
+from training.data.training_set import IndexArray, TrainingSet
+from training.errors import Diverged, TooFewImages
+
+ScoreArray = NDArray[np.float64]
+Networks = tuple[AutoencoderConfig, InspectorConfig]
+
+SCORES_FILE = "scores.npz"
+_JOB_FILE = "job.json"
+# What a finished job keeps; its checkpoints are as large as all else together.
+DETECTOR_FILE, REFERENCE_FILE = "detector.safetensors", "reference.npz"
+_KEPT = frozenset({SCORES_FILE, _JOB_FILE, DETECTOR_FILE, REFERENCE_FILE})
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """One training of one round and what it scores; travels to another process.
+
+    A training takes as many steps as its config says, however many images are left to train on: a
+    network trained for longer would score lower.
+
+    Args:
+        inputs: the .npy file of all model inputs, float16 [N, 1, S, S].
+        labels: the .npy file of the tissue of each of their pixels, uint8 [N, S, S].
+        train: which of them to train on, sorted.
+        series: number of the series of each of `train`.
+        kinds: number of the kind (contrast) of each of `train`.
+        scored: which of them to score, sorted; crossfit: no patient of theirs is in `train`.
+        networks: shapes of the autoencoder and the inspector.
+        config: how to train.
+        round: of the cleaning, from 1.
+        fold: within the round, from 0; (config.seed, round, fold) seeds everything random.
+        folder: of this job alone, for checkpoints and scores.
+        device: "cpu" or "cuda".
+        threads: that the training may use.
+    """
+
+    inputs: Path
+    labels: Path
+    train: IndexArray
+    series: IndexArray
+    kinds: IndexArray
+    scored: IndexArray
+    networks: Networks
+    config: FitConfig
+    round: int
+    fold: int
+    folder: Path
+    device: str = "cpu"
+    threads: int = 1
+
+    def key(self) -> str:
+        """Hash everything that the scores depend on."""
+        choices = [*(asdict(network) for network in self.networks), asdict(self.config)]
+        numbers = [self.round, self.fold, self.device, self.threads]
+        # The files' names are hashes of their content.
+        names = [self.inputs.name, self.labels.name]
+        state = hashlib.sha256(json.dumps([choices, numbers, names]).encode())
+        for indices in (self.train, self.series, self.kinds, self.scored):
+            state.update(indices.tobytes() + b"/")
+        return state.hexdigest()
+
+    def open_inputs(self) -> NDArray[np.float16]:
+        """Map all model inputs into memory, read-only: float16 [N, 1, S, S]."""
+        x: NDArray[np.float16] = np.load(self.inputs, mmap_mode="r", allow_pickle=False)
+        return x
+
+    def training_set(self) -> TrainingSet:
+        """Gather what to train on."""
+        labels: NDArray[np.uint8] = np.load(self.labels, mmap_mode="r", allow_pickle=False)
+        return TrainingSet(self.open_inputs(), labels, self.train, self.series, self.kinds)
+
+
+TrainAndScore = Callable[[FoldJob], ScoreArray]
+
+
+def join_groups(keys: Sequence[Sequence[str]]) -> IndexArray:
+    """Number the images so that those with any key in common, directly or by others, are together.
+
+    Args:
+        keys: of each image: its patient, study and series, named so that no two kinds collide.
+
+    Returns:
+        [N], numbers from 0 in order of first appearance.
+    """
+    parent = list(range(len(keys)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    first: dict[str, int] = {}
+    for index, names in enumerate(keys):
+        for name in names:
+            a, b = root(first.setdefault(name, index)), root(index)
+            parent[max(a, b)] = min(a, b)
+    numbers: dict[int, int] = {}
+    return np.array([numbers.setdefault(root(i), len(numbers)) for i in range(len(keys))], np.int64)
+
+
+def assign_folds(keys: Sequence[Sequence[str]], n_folds: int, seed: int) -> IndexArray:
+    """Deal whole groups into folds of nearly equal size.
+
+    The largest group goes first, each to the fold that has the fewest images; groups of one size
+    go in the order of their hashes, so that neither file names nor reading order matter.
+
+    Args:
+        keys: of each image, as in `join_groups`.
+        n_folds: how many.
+        seed: of the run.
+
+    Returns:
+        The fold of each image, [N].
+
+    Raises:
+        TooFewImages: fewer groups than folds.
+    """
+    groups = join_groups(keys)
+    members: dict[int, list[int]] = defaultdict(list)
+    for index, group in enumerate(groups.tolist()):
+        members[group].append(index)
+    if len(members) < n_folds:
+        raise TooFewImages(
+            f"{len(keys)} images of {len(members)} patients cannot be parted into {n_folds} folds;"
+            " add patients, or lower --folds"
+        )
+
+    def rank(group: int) -> tuple[int, bytes]:
+        names = sorted({name for index in members[group] for name in keys[index]})
+        return -len(members[group]), hashlib.sha256(f"{seed}/{names}".encode()).digest()
+
+    folds, sizes = np.zeros(len(keys), np.int64), [0] * n_folds
+    for group in sorted(members, key=rank):
+        smallest = sizes.index(min(sizes))
+        folds[members[group]] = smallest
+        sizes[smallest] += len(members[group])
+    return folds
+
+
+def run_job(job: FoldJob, train_and_score: TrainAndScore) -> None:
+    """Do one job and leave its scores in its folder; done before, it is not repeated.
+
+    Raises:
+        Diverged: a score is not a number.
+    """
+    if read_scores(job) is not None:
+        return
+    started = job.folder / _JOB_FILE
+    if job.folder.exists() and (not started.exists() or started.read_text("utf-8") != job.key()):
+        shutil.rmtree(job.folder)  # checkpoints of another training
+    job.folder.mkdir(parents=True, exist_ok=True)
+    started.write_text(job.key(), "utf-8")
+    scores = np.asarray(train_and_score(job), np.float64)
+    if scores.ndim != 2 or len(scores) != len(job.scored) or not np.isfinite(scores).all():
+        raise Diverged(
+            f"fold {job.fold} of round {job.round} gave scores that are no numbers;"
+            " lower --learning-rate"
+        )
+    aside = job.folder / f"{SCORES_FILE}.part"
+    with aside.open("wb") as file:
+        np.savez(file, scores=scores, key=np.array(job.key()))
+    aside.replace(job.folder / SCORES_FILE)
+    for path in job.folder.iterdir():
+        if path.name not in _KEPT:
+            path.unlink()
+
+
+def read_scores(job: FoldJob) -> ScoreArray | None:
+    """Read what `run_job` left, float64 [n_scored, K]; None where it is not of this very job."""
+    try:
+        with np.load(job.folder / SCORES_FILE, allow_pickle=False) as saved:
+            scores: ScoreArray = saved["scores"]
+            return scores if str(saved["key"]) == job.key() else None
+    except (OSError, ValueError, KeyError, EOFError):
+        return None

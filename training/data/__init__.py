@@ -1,0 +1,1 @@
+"""Turn folders of DICOM files into what networks are trained on."""

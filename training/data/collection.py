@@ -1,0 +1,270 @@
+"""Folders of DICOM files -> model inputs with the patient each belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from sys import intern
+
+from preprocessing import ImageError, InputSpec, Slice, SliceFacts, open_image, read_frames
+from training.data.cache import COPY, Entry, HalfArray, Inputs, decode, in_order
+from training.data.files import Found, leave_out, walk
+from training.errors import ChangedWhileRead, NoImages
+
+_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image's origin.
+
+    Args:
+        path: relative to what the user named.
+        frame: counted from 1.
+        group: its patient's key.
+        study: its study's key.
+        series: its series' key.
+        sop_hash: salted hash of SOPInstanceUID and frame: tells an image without naming it.
+        facts: what the header says, its identifiers and free text taken out.
+    """
+
+    path: str
+    frame: int
+    group: str = field(repr=False)
+    study: str = field(repr=False)
+    series: str = field(repr=False)
+    sop_hash: str
+    facts: SliceFacts
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that gave no image, and why, as a stable code."""
+
+    path: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Images in a fixed order; `sources[i]` tells of `x[i]`.
+
+    Args:
+        x: float16 [N, 1, S, S] in [0, 1], mapped from disk: convert batches, never all of it.
+        path: the .npy file that `x` is mapped from; gone where no cache was named.
+        sha256: of that file.
+        sources: where each image came from.
+        skipped: files that could not be read, or not all frames of them.
+        duplicates: files with an image that has the pixels of an earlier one.
+        n_excluded: files left out because the user said so.
+    """
+
+    x: HalfArray
+    path: Path
+    sha256: str
+    sources: tuple[Source, ...]
+    skipped: tuple[Skipped, ...]
+    duplicates: tuple[str, ...]
+    n_excluded: int
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The patients, sorted."""
+        return tuple(sorted({source.group for source in self.sources}))
+
+    def digest(self) -> str:
+        """Hash pixels, order and patients: what a resumed run must find unchanged."""
+        state = hashlib.sha256(self.sha256.encode())
+        state.update(repr([(s.path, s.frame, s.group) for s in self.sources]).encode())
+        return state.hexdigest()
+
+
+def load_images(
+    inputs: Sequence[Path],
+    spec: InputSpec,
+    *,
+    exclude: Iterable[str] = (),
+    cache: Path | None = None,
+    salt: str = "",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Collection:
+    """Read every frame of every DICOM file under the inputs.
+
+    What cannot be read is listed in `skipped`, never fatal. Of images with the same input, pixel
+    for pixel, the first stays: a copy under another patient would leak between the sets.
+
+    Args:
+        inputs: files and folders.
+        spec: how an image becomes the model's input.
+        exclude: relative paths to leave out; a path matches files that end in it.
+        cache: folder that keeps the decoded images; by default they are gone with the collection.
+        salt: of the hashes that stand for SOPInstanceUIDs.
+        progress: called with (steps done, steps in all).
+
+    Raises:
+        NoImages: nothing readable; the message says what was found.
+        ChangedWhileRead: a file is another one than a moment ago.
+    """
+    found = list(walk(inputs))
+    kept = leave_out(found, exclude)
+    folder = cache or Path(tempfile.mkdtemp(prefix="spine-inputs-"))
+    try:
+        decoded = decode([file.path for file in kept], spec, folder, progress)
+        skipped = tuple(
+            Skipped(file.name, entry.code)
+            for file, entry in zip(kept, decoded.entries, strict=True)
+            if entry.code
+        )
+        if not any(entry.frames for entry in decoded.entries):
+            raise NoImages(_what_was_found(inputs, len(found), len(found) - len(kept), skipped))
+        x = decoded.open()
+    finally:
+        if cache is None:
+            shutil.rmtree(folder)  # what is mapped stays readable
+    return Collection(
+        x=x,
+        path=decoded.path,
+        sha256=decoded.sha256,
+        sources=_sources(kept, decoded, salt),
+        skipped=skipped,
+        duplicates=tuple(
+            file.name
+            for file, entry in zip(kept, decoded.entries, strict=True)
+            for row in entry.rows
+            if row == COPY
+        ),
+        n_excluded=len(found) - len(kept),
+    )
+
+
+def read_slices(inputs: Sequence[Path], wanted: Iterable[Source]) -> list[Slice]:
+    """Read some images again, as slices in modality units.
+
+    Args:
+        inputs: what `load_images` was given.
+        wanted: which of its images.
+    """
+    return [image for _, image in iterate_slices(inputs, wanted)]
+
+
+def iterate_slices(
+    inputs: Sequence[Path], wanted: Iterable[Source]
+) -> Iterator[tuple[Source, Slice]]:
+    """Read some images again, each once, one after the other, in the order of the collection.
+
+    Args:
+        inputs: what `load_images` was given.
+        wanted: which of its images.
+    """
+    chosen = {(source.path, source.frame): source for source in wanted}
+    names = {path for path, _ in chosen}
+    for file in walk(inputs):
+        if file.name in names:
+            for image in _frames(file):
+                if (source := chosen.pop((file.name, image.frame), None)) is not None:
+                    yield source, image
+
+
+def count_codes(skipped: Iterable[Skipped]) -> dict[str, int]:
+    """Count the skipped files by reason, most frequent first."""
+    return dict(Counter(s.code for s in skipped).most_common())
+
+
+def _frames(file: Found) -> Iterator[Slice]:
+    return read_frames(file.path.read_bytes())
+
+
+def _sources(files: Sequence[Found], decoded: Inputs, salt: str) -> tuple[Source, ...]:
+    """Tell of every row; headers are read again, so that no identity has to be kept on disk."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        jobs = zip(files, decoded.entries, strict=True)
+        told = list(in_order(pool, lambda job: _tell(*job, salt), jobs))
+    shared: dict[SliceFacts, SliceFacts] = {}
+    sources = [
+        replace(source, facts=shared.setdefault(source.facts, source.facts))
+        for of_file in told
+        for source in of_file
+    ]
+    return _join_studies(sources)
+
+
+def _tell(file: Found, entry: Entry, salt: str) -> list[Source]:
+    """Tell where the rows of one file came from.
+
+    Raises:
+        ChangedWhileRead: the file is another one than a moment ago.
+    """
+    if not entry.frames:
+        return []
+    try:
+        image = open_image(file.path.read_bytes())
+    except (OSError, ImageError) as error:
+        raise ChangedWhileRead(f"{file.path} changed while it was read; run again") from error
+    sources = []
+    for number, row in zip(entry.frames, entry.rows, strict=True):
+        if row != COPY:
+            sources.append(_source(file, number, image.facts(number), salt))
+    return sources
+
+
+def _source(file: Found, number: int, facts: SliceFacts, salt: str) -> Source:
+    group = _group(facts, file)
+    study, series = facts.study_instance_uid, facts.series_instance_uid
+    image = f"{salt}/{facts.sop_instance_uid or file.name}/{number}"
+    return Source(
+        path=file.name,
+        frame=number,
+        group=intern(group),
+        study=intern(f"study:{study}" if study else f"study of {group}"),
+        series=intern(f"series:{series}" if series else f"series:{file.base}/{file.name}"),
+        sop_hash=hashlib.sha256(image.encode()).hexdigest()[:16],
+        facts=replace(
+            facts,
+            patient_id=None,
+            study_instance_uid=None,
+            series_instance_uid=None,
+            sop_instance_uid=None,
+            series_description=None,
+        ),
+    )
+
+
+def _group(facts: SliceFacts, file: Found) -> str:
+    """Name the patient: PatientID, else the study, else the folder."""
+    if facts.patient_id:
+        return f"patient:{facts.patient_id}"
+    if facts.study_instance_uid:
+        return f"study:{facts.study_instance_uid}"
+    return f"folder:{file.base}/{PurePosixPath(file.name).parent}"
+
+
+def _join_studies(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Give files without a PatientID the patient that others of their study name."""
+    named = {
+        source.study: source.group for source in sources if source.group.startswith("patient:")
+    }
+    return tuple(
+        replace(source, group=named[source.study])
+        if source.study in named and source.group.startswith("study:")
+        else source
+        for source in sources
+    )
+
+
+def _what_was_found(
+    inputs: Sequence[Path], n_files: int, n_excluded: int, skipped: Sequence[Skipped]
+) -> str:
+    """Say why nothing is left, in one line."""
+    places = ", ".join(str(path) for path in inputs)
+    if not n_files:
+        return f"no files under {places}; name a folder with MR DICOM files"
+    reasons = [f"{count} {code}" for code, count in count_codes(skipped).items()]
+    if n_excluded:
+        reasons.append(f"{n_excluded} excluded")
+    return f"no readable MR image in {n_files} files under {places}: {', '.join(reasons)}"

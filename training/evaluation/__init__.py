@@ -1,0 +1,1 @@
+"""Measure a saved model on patients that took part in nothing."""

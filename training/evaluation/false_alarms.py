@@ -1,0 +1,166 @@
+"""Count alarms on usual images that a model never saw, against what its calibration promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.calibration.alarm_rates import rate_bound
+from model.calibration.calibration import Calibration, calibrate
+from model.calibration.strata import StratumKey
+from training.evaluation.statistics import counted_bound, draw_groups, interval, study_rate
+
+Floats = NDArray[np.float64]
+
+N_REPEATS = 20
+
+
+@dataclass(frozen=True)
+class UsualSlices:
+    """Channel scores [n, C] of usual slices, with the study and the kind of each."""
+
+    scores: Floats
+    studies: tuple[str, ...]
+    keys: tuple[StratumKey, ...]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One random parting of all studies into calibration and test."""
+
+    rate: float
+    bound: float
+    counted_bound: float
+
+
+@dataclass(frozen=True)
+class FalseAlarms:
+    """Alarms on usual slices, a study counting once.
+
+    Args:
+        alarm_rate: the nominal one.
+        bound: what the model prints: in 90 % of calibrations the realised rate stays below it.
+        counted_bound: the same for a rate that is counted on no more than these new studies.
+        n_calibration_studies: behind the model's calibration.
+        n_studies: new ones.
+        realised: share of alarms among the new slices, each study counting once.
+        low: 2.5th percentile of it over bootstrap samples of studies.
+        high: 97.5th percentile.
+        study_alarms: share of the new studies that are called an anomaly as a whole.
+        repeats: all studies parted anew.
+        within_bound: share of the repeats at or below the printed bound.
+        within_counted_bound: share at or below the bound that knows how few the new studies are.
+    """
+
+    alarm_rate: float
+    bound: float
+    counted_bound: float
+    n_calibration_studies: int
+    n_studies: int
+    realised: float
+    low: float
+    high: float
+    study_alarms: float
+    repeats: tuple[Repeat, ...]
+    within_bound: float
+    within_counted_bound: float
+
+
+def count_alarms(
+    calibration: Calibration, usual: UsualSlices, seed: int, n_repeats: int = N_REPEATS
+) -> FalseAlarms:
+    """Count alarms of the model itself, and of calibrations on other partings of all studies.
+
+    The model's own alarms are the honest number, but one number only. The repeats part the studies
+    of calibration and test together at random, as many for calibration as the model has: they say
+    whether the promise holds on average, as long as both come from the same scanners.
+
+    Args:
+        calibration: of the model.
+        usual: slices of studies that were neither trained nor calibrated on.
+        seed: of the partings and of the bootstrap.
+        n_repeats: partings.
+    """
+    rate, n_new = calibration.alarm_rate, len(set(usual.studies))
+    flags = _flags(calibration, usual.scores, usual.keys)
+    low, high = _interval(flags, usual.studies, np.random.default_rng(seed))
+    studies = np.array(usual.studies)
+    whole = [
+        calibration.study_p_value(
+            usual.scores[studies == study],
+            [key for key, own in zip(usual.keys, studies, strict=True) if own == study],
+        )
+        for study in dict.fromkeys(usual.studies)
+    ]
+    repeats = _repeats(calibration, usual, seed, n_repeats)
+    return FalseAlarms(
+        alarm_rate=rate,
+        bound=rate_bound(rate, calibration.n_studies),
+        counted_bound=counted_bound(calibration.n_studies, n_new, rate),
+        n_calibration_studies=calibration.n_studies,
+        n_studies=n_new,
+        realised=study_rate(flags, usual.studies),
+        low=low,
+        high=high,
+        study_alarms=float((np.array(whole) <= rate).mean()),
+        repeats=tuple(repeats),
+        within_bound=float(np.mean([repeat.rate <= repeat.bound for repeat in repeats])),
+        within_counted_bound=float(np.mean([one.rate <= one.counted_bound for one in repeats])),
+    )
+
+
+def _flags(
+    calibration: Calibration, scores: Floats, keys: Sequence[StratumKey]
+) -> NDArray[np.bool_]:
+    p = [calibration.judge(row, key).p_value for row, key in zip(scores, keys, strict=True)]
+    return np.array(p) <= calibration.alarm_rate
+
+
+def _interval(
+    flags: NDArray[np.bool_], studies: Sequence[str], rng: np.random.Generator
+) -> tuple[float, float]:
+    draws = draw_groups(studies, rng, 1000)
+    place = {study: number for number, study in enumerate(draws.names)}
+    numbers = np.array([place[study] for study in studies])
+    rates = np.bincount(numbers, flags.astype(np.float64)) / np.bincount(numbers)
+    return interval(draws.counts @ rates / len(rates))
+
+
+def _repeats(
+    calibration: Calibration, usual: UsualSlices, seed: int, n_repeats: int
+) -> list[Repeat]:
+    """Part all studies anew, as many for calibration as the model has."""
+    scores = np.concatenate([calibration.scores, usual.scores])
+    keys = [*(calibration.kinds[number] for number in calibration.kind), *usual.keys]
+    old = [f"calibration {number}" for number in calibration.studies]
+    studies = np.array([*old, *(f"new {study}" for study in usual.studies)])
+    names = np.unique(studies)
+    n_calibration = calibration.n_studies
+    repeats = []
+    for number in range(n_repeats):
+        order = np.random.default_rng([seed, number]).permutation(names)
+        is_old = np.isin(studies, order[:n_calibration])
+        parted = calibrate(
+            scores[is_old],
+            studies[is_old].tolist(),
+            _pick(keys, is_old),
+            channels=calibration.channels,
+            alarm_rate=calibration.alarm_rate,
+        )
+        flags = _flags(parted, scores[~is_old], _pick(keys, ~is_old))
+        n_new = len(names) - n_calibration
+        repeats.append(
+            Repeat(
+                rate=study_rate(flags, studies[~is_old].tolist()),
+                bound=rate_bound(parted.alarm_rate, n_calibration),
+                counted_bound=counted_bound(n_calibration, n_new, parted.alarm_rate),
+            )
+        )
+    return repeats
+
+
+def _pick(keys: Sequence[StratumKey], chosen: NDArray[np.bool_]) -> list[StratumKey]:
+    return [key for key, own in zip(keys, chosen, strict=True) if own]

@@ -1,0 +1,59 @@
+"""Draw a slice, its reconstruction and where it is unusual: the picture in the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from model.runtime import LoadedModel, load_model
+from model.scoring import anomaly_map, reconstruction_mse
+from model.store.find import find_directory
+from preprocessing import to_input
+from training.phantoms.phantom import phantom_slice
+
+
+def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "void") -> None:
+    """Draw a phantom with a planted anomaly as the model sees it.
+
+    Args:
+        model: reconstructs it.
+        path: of the PNG.
+        seed: of the phantom.
+        kind: of the anomaly.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    x = to_input(phantom_slice(seed, 0, kind), model.spec.input)[None]
+    outputs = model.compute(x)
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
+    mse = reconstruction_mse(outputs.x_small, outputs.x_hat)[0]
+    panels = (
+        (f"slice (phantom, {kind})", x, "gray", 1.0),
+        (f"reconstruction, MSE {mse:.3f}", outputs.x_hat, "gray", 1.0),
+        ("anomaly map", anomaly_map(x, outputs), "inferno", 1.0),
+    )
+    for axis, (title, image, colours, high) in zip(axes, panels, strict=True):
+        axis.imshow(image[0, 0], cmap=colours, vmin=0, vmax=high)
+        axis.set_title(title, fontsize=10)
+        axis.axis("off")
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+@click.command()
+@click.argument("tag")
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
+def main(tag: str, path: Path) -> None:
+    """Draw what the model TAG makes of a phantom into the PNG file PATH.
+
+    Example: python -m training.evaluation.picture spine_autoencoder example.png
+    """
+    draw_example(load_model(find_directory(tag)), path)
+
+
+if __name__ == "__main__":
+    main()

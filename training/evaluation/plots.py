@@ -1,0 +1,99 @@
+"""Draw an evaluation as PNG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.evaluation.judged import MAIN, MSE
+
+if TYPE_CHECKING:
+    from training.evaluation.evaluate import Evaluation
+
+_PER_ROW = 7
+
+
+def plot_auroc(path: Path, evaluation: Evaluation) -> None:
+    """Draw each kind's AUROC with its interval, and that of the reconstruction MSE beside it."""
+    from matplotlib.figure import Figure
+
+    kinds = evaluation.kinds
+    figure = Figure(figsize=(8, 1.2 + 0.3 * len(kinds)), layout="constrained")
+    axes = figure.subplots()
+    groups = list(dict.fromkeys(kind.group for kind in kinds))
+    for row, kind in enumerate(kinds):
+        main, colour = kind.scores[MAIN], f"C{groups.index(kind.group) % 10}"
+        axes.plot((main.low, main.high), (row, row), color=colour, linewidth=2)
+        axes.plot(main.auroc, row, "o", color=colour)
+        axes.plot(kind.scores[MSE].auroc, row, "x", color="0.5")
+    axes.plot([], [], "x", color="0.5", label="reconstruction MSE")
+    for number, group in enumerate(groups):
+        axes.plot([], [], "o-", color=f"C{number % 10}", label=f"anomaly score: {group}")
+    axes.axvline(0.5, color="0.8", zorder=0)
+    axes.set_yticks(range(len(kinds)), [kind.kind for kind in kinds])
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.02), xlabel="AUROC")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    _save(figure, path)
+
+
+def plot_channels(path: Path, evaluation: Evaluation) -> None:
+    """Draw a table of colours: the AUROC of each score for each kind."""
+    from matplotlib.figure import Figure
+
+    kinds, columns = evaluation.kinds, evaluation.columns
+    areas = np.array([[kind.scores[name].auroc for name in columns] for kind in kinds])
+    size = (3.5 + 0.9 * len(columns), 1.6 + 0.3 * len(kinds))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(areas, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
+    for row, column in np.ndindex(areas.shape):
+        axes.text(column, row, f"{areas[row, column]:.2f}", ha="center", va="center", fontsize=8)
+    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", fontsize=8)
+    axes.set_yticks(range(len(kinds)), [kind.kind for kind in kinds], fontsize=8)
+    _save(figure, path)
+
+
+def plot_alarms(path: Path, evaluation: Evaluation) -> None:
+    """Draw the realised alarm rates of all repeats with what was promised."""
+    from matplotlib.figure import Figure
+
+    alarms = evaluation.alarms
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes = figure.subplots()
+    rates = [repeat.rate for repeat in alarms.repeats]
+    highest = max([*rates, alarms.realised, alarms.counted_bound, alarms.bound]) * 1.1
+    axes.hist(rates, bins=np.linspace(0, highest, 30).tolist(), color="C0", label="repeats")
+    for value, style, label in (
+        (alarms.realised, "-", "the model itself, on new studies"),
+        (alarms.alarm_rate, ":", "nominal"),
+        (alarms.bound, "--", "printed bound"),
+        (alarms.counted_bound, "-.", "bound of a counted rate"),
+    ):
+        axes.axvline(value, color="black", linestyle=style, label=label)
+    axes.set(xlabel="alarms on usual slices, a study counting once", ylabel="repeats")
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def plot_examples(path: Path, evaluation: Evaluation) -> None:
+    """Draw the first image of each kind as the model saw it."""
+    from matplotlib.figure import Figure
+
+    examples = evaluation.examples
+    n_rows = -(-len(examples) // _PER_ROW)
+    figure = Figure(figsize=(2 * _PER_ROW, 2.2 * n_rows), layout="constrained")
+    for axes in figure.subplots(n_rows, _PER_ROW, squeeze=False).ravel():
+        axes.axis("off")
+    for axes, (kind, picture) in zip(figure.axes, examples.items(), strict=False):
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        axes.set_title(kind, fontsize=8)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    aside = path.with_name(path.name + ".part")
+    figure.savefig(aside, format="png", dpi=110, metadata={"Software": None})
+    aside.replace(path)

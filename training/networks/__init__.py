@@ -1,0 +1,1 @@
+"""Train the networks, one loop each, on slices with planted corruptions."""

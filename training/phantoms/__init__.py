@@ -1,0 +1,1 @@
+"""Draw synthetic spine MR and write it as DICOM."""

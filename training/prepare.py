@@ -1,0 +1,186 @@
+"""Begin a run, or go on with one: read the images, hold out patients, say what belongs together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from model.calibration.alarm_rates import TooFewStudies, check_rate
+from preprocessing import InputSpec
+from training import report
+from training.cleaning.clean import gather
+from training.cleaning.outliers import Members
+from training.cleaning.overrides import OVERRIDES_FILE, Override, read_overrides
+from training.data.collection import Collection, Source, count_codes, load_images
+from training.data.labels import label_by_masks
+from training.data.split import Split, split_groups
+from training.data.teacher import RELEASED, label_by_model, load_teacher
+from training.data.training_set import IndexArray
+from training.errors import NotResumable, TooFewImages
+from training.options import Options, read_run, versions
+
+CACHE = "cache"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run before its first training.
+
+    Args:
+        images: everything that was read.
+        labels: the .npy file of their tissues.
+        split: its patients; the held-out ones take no part in anything before the last measure.
+        members: what belongs together of those to train on, and what a person decided.
+        state: the content of run.json so far.
+    """
+
+    images: Collection
+    labels: Path
+    split: Split
+    members: Members
+    state: dict[str, Any]
+
+    def sources(self, indices: IndexArray) -> list[Source]:
+        """Tell where some of the images came from."""
+        return [self.images.sources[index] for index in indices]
+
+
+def start(
+    options: Options,
+    folder: Path,
+    on_file: Callable[[int, int], None] = lambda done, total: None,
+) -> Started:
+    """Read and part the images, and write the first run.json.
+
+    Args:
+        options: of the run.
+        folder: of the run; it may hold a run that was cut off.
+        on_file: told (steps done, steps in all) of reading.
+
+    Raises:
+        TrainingError: nothing readable, too few patients, other images than before, decisions
+            about images that are not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    salt, data = _salt(folder), [Path(path) for path in options.data]
+    images = load_images(
+        data,
+        InputSpec(size=options.inspector.size),
+        exclude=options.exclude,
+        cache=folder / CACHE,
+        salt=salt,
+        progress=on_file,
+    )
+    split = _split(images, options)
+    members = gather(images, split.train, _overrides(options, folder), options.config)
+    _check_alarm_rate(options, [images.sources[index] for index in split.train])
+    state = _begin(options, folder, images, split, salt)
+    labels = _label(options, data, images, folder / CACHE)
+    return Started(images, labels, split, members, state)
+
+
+def _label(options: Options, data: Sequence[Path], images: Collection, folder: Path) -> Path:
+    """Say where vertebrae, canal and discs are: by people's masks, else by an earlier model.
+
+    Raises:
+        WrongMasks: a mask does not fit, or no slice has one.
+        ModelError: there is no such model, or it is damaged.
+    """
+    if options.masks:
+        return label_by_masks(images, data, Path(options.masks), folder)
+    return label_by_model(images, load_teacher(options.teacher or str(RELEASED)), folder)
+
+
+def _check_alarm_rate(options: Options, sources: Sequence[Source]) -> None:
+    """Refuse a rate that the calibration will not allow, before any hour is spent.
+
+    Raises:
+        TooFewImages: fewer studies than the rate takes; says how many it takes.
+    """
+    n_studies = len({source.study for source in sources})
+    try:
+        check_rate(options.config.alarm_rate, n_studies)
+    except TooFewStudies as error:
+        raise TooFewImages(f"{error}; add studies, or choose a higher --alarm-rate") from error
+
+
+def _salt(folder: Path) -> str:
+    """Draw the run's salt, or read it from run.json: other runs hash the same image differently."""
+    if (folder / report.RUN_FILE).exists():
+        return str(read_run(folder).get("salt", ""))
+    return secrets.token_hex(16)
+
+
+def _split(images: Collection, options: Options) -> Split:
+    try:
+        return split_groups(
+            [source.group for source in images.sources],
+            seed=options.config.seed,
+            holdout_fraction=options.config.holdout_fraction,
+        )
+    except TooFewImages as error:
+        if not images.duplicates:
+            raise
+        n_copies = len(images.duplicates)
+        raise TooFewImages(
+            f"{error}; {n_copies} more are copies of these, pixel for pixel"
+        ) from error
+
+
+def _overrides(options: Options, folder: Path) -> tuple[Override, ...]:
+    """Join the decisions that were named with those that lie in the run's folder.
+
+    Raises:
+        WrongOverrides: the file in the folder cannot be read.
+    """
+    decisions = {(path, frame): decision for path, frame, decision in options.overrides}
+    if (folder / OVERRIDES_FILE).exists():
+        own = read_overrides(folder / OVERRIDES_FILE)
+        decisions |= {(path, frame): decision for path, frame, decision in own}
+    return tuple((path, frame, decision) for (path, frame), decision in decisions.items())
+
+
+def _begin(
+    options: Options, folder: Path, images: Collection, split: Split, salt: str
+) -> dict[str, Any]:
+    """Write run.json before the first epoch; a folder of other data is not gone on with."""
+    digest = images.digest()
+    if (folder / report.RUN_FILE).exists():
+        before = read_run(folder)
+        if before.get("data_sha256") != digest:
+            raise NotResumable(
+                f"the images are not those that {folder} was started with; start a new run"
+            )
+    state = {
+        "status": "running",
+        "options": asdict(options),
+        "salt": salt,
+        "data_sha256": digest,
+        "counts": {
+            "images": len(images.sources),
+            "patients": len(images.groups),
+            "excluded": images.n_excluded,
+            "duplicates": len(images.duplicates),
+            "skipped": len(images.skipped),
+        },
+        "split": {
+            part: {
+                "images": len(indices),
+                "patients": len({images.sources[index].group for index in indices}),
+            }
+            for part, indices in asdict(split).items()
+        },
+        "skipped_codes": count_codes(images.skipped),
+        "skipped": [asdict(skipped) for skipped in images.skipped],
+        "duplicates": list(images.duplicates),
+        "versions": versions(),
+        "cpu_count": os.cpu_count(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    report.write_json(folder / report.RUN_FILE, state)
+    return state
