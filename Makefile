@@ -124,9 +124,7 @@ check: $(DEV_READY) ## lint, format, types, workflows and recipes; needs no netw
 	@$(call fits,--builtin-schema vendor.github-workflows .github/workflows/*.yml)
 	@$(call fits,--builtin-schema vendor.dependabot .github/dependabot.yml)
 	@$(call fits,--builtin-schema vendor.compose-spec deploy/compose.yaml)
-	@for name in task-definition service target-group scaling; do \
-	  $(call fits,--schemafile tests/deploy/aws/$$name.schema.json deploy/ecs/$$name.json); \
-	done
+	@$(BIN)/python -m tests.deploy.ecs
 	@$(BIN)/kubernetes-validate --quiet --strict -k 1.31 -k 1.37 \
 	  $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 
