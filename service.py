@@ -16,7 +16,7 @@ from bentoml.exceptions import ServiceUnavailable
 from bentoml.validators import DType
 
 from model.errors import ModelError
-from model.judge import judge as verdict
+from model.judge import judge_scores
 from model.store.served import names_file
 from preprocessing import ImageError
 from serving.answer import check_alarm_rate, decide, describe_calibration
@@ -236,7 +236,7 @@ class SpineAnomaly:
         check_alarm_rate(upload, calibration.n_studies)  # before any work
         judge = Judge(
             spec.input,
-            partial(verdict, calibration, spec.columns),
+            partial(judge_scores, calibration),
             rank=by_p_value if upload.threshold is None else by_mse,
         )
         score = await score_file(upload.data, judge, self.batcher, self.decoders, SETTINGS)

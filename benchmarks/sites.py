@@ -11,9 +11,10 @@ from pathlib import Path
 import click
 import numpy as np
 
+from model.judge import UsualSlices
 from model.runtime import LoadedModel, load_model
 from model.store.find import find_directory
-from training.calibrate import SiteScores, alarm_share, score_site
+from training.calibrate import alarm_share, score_site
 from training.data.collection import load_images
 from training.data.files import read_exclusions
 
@@ -21,7 +22,7 @@ _SEED = 2_024  # of the draws of studies
 
 
 def measure(
-    model: LoadedModel, site: SiteScores, n_studies: int, repeats: int
+    model: LoadedModel, site: UsualSlices, n_studies: int, repeats: int
 ) -> dict[str, object]:
     """Compare the model's own calibration with those of randomly drawn studies of the site."""
     studies = np.unique(site.studies)
@@ -31,9 +32,9 @@ def measure(
         )
     rng, after = np.random.default_rng(_SEED), []
     for _ in range(repeats):
-        drawn = rng.permutation(studies)
-        calibration = site.part(drawn[:n_studies]).calibrate(model.calibration.alarm_rate)
-        after.append(alarm_share(calibration, site.part(drawn[n_studies:])))
+        is_drawn = np.isin(site.studies, rng.permutation(studies)[:n_studies])
+        calibration = site.part(is_drawn).calibrate(model.calibration.alarm_rate)
+        after.append(alarm_share(calibration, site.part(~is_drawn)))
     return {
         "slices": len(site.scores),
         "studies": len(studies),

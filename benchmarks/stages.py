@@ -83,7 +83,7 @@ class Stages:
     def _read_and_score(self, files: Sequence[bytes]) -> tuple[Any, list[Verdict]]:
         import numpy as np
 
-        from model.judge import judge
+        from model.judge import judge_scores
         from preprocessing import open_image, to_input
 
         spec, time_ = self.model.spec, self.watch.time
@@ -91,9 +91,8 @@ class Stages:
         slices = [time_("decode", next, image.slices()) for image in opened]
         x = [time_("resize", to_input, image, spec.input) for image in slices]
         rows = time_("scores", self._score, np.stack(x))
-        calibration, columns = self.model.calibration, spec.columns
         return rows, [
-            time_("verdict", judge, calibration, columns, row, image.facts)
+            time_("verdict", judge_scores, self.model.calibration, row, image.facts)
             for row, image in zip(rows, slices, strict=True)
         ]
 

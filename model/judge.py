@@ -1,43 +1,161 @@
-"""One row of a model's scores and the facts of its slice -> what the calibration says of it."""
+"""The one path from slices to verdicts: serving, batch, evaluation and calibration all use it.
+
+slices --to_input--> x --networks--> scores --calibration--> verdict
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model.calibration.calibration import Calibration, Verdict
+from model.calibration.calibration import Calibration, Verdict, calibrate
 from model.calibration.conformal import Scores
 from model.calibration.strata import Measured, StratumKey, stratum_of
-from model.scoring import MEASURES
-from preprocessing import SliceFacts
+from model.runtime import LoadedModel
+from model.scoring import CHANNELS, COLUMNS, MEASURES, MSE, FloatArray
+from preprocessing import Slice, SliceFacts, to_input
+
+_MSE = COLUMNS.index(MSE)
+_MEASURES = [COLUMNS.index(name) for name in MEASURES]
 
 
-def kind_of(columns: Sequence[str], row: Scores, facts: SliceFacts) -> StratumKey:
-    """Name the kind of a slice by its facts and by what the model measured.
+@dataclass(frozen=True)
+class Judged:
+    """One slice on its way through a model.
 
     Args:
-        columns: names of the scores, among them those of `Measured`.
-        row: the scores, [K].
-        facts: what the header says.
+        scores: in the order of `model.scoring.COLUMNS`, [K].
+        verdict: what the calibration says of them.
     """
-    seen = (float(row[columns.index(name)]) for name in MEASURES)
-    return stratum_of(facts, Measured(*seen))
+
+    scores: Scores
+    verdict: Verdict
+
+    @property
+    def reconstruction_mse(self) -> float:
+        """The score that a plain threshold is compared with."""
+        return float(self.scores[_MSE])
 
 
-def judge(
-    calibration: Calibration, columns: Sequence[str], row: Scores, facts: SliceFacts
-) -> Verdict:
-    """Compare a slice with the usual slices of its kind.
+def judge_slices(model: LoadedModel, slices: Sequence[Slice]) -> list[Judged]:
+    """Score slices in one batch and compare each with the usual slices of its kind.
 
     Args:
-        calibration: of the model that gave the scores.
-        columns: names of the scores.
-        row: the scores, [K].
-        facts: what the header says.
+        model: what judges.
+        slices: decoded; up to eight, since more in a batch cost memory and gain no time on a CPU.
 
     Raises:
         ValueError: a score is not finite.
     """
-    scores = np.array([row[columns.index(name)] for name in calibration.channels])
-    return calibration.judge(scores, kind_of(columns, row, facts))
+    if not slices:
+        return []
+    x = np.stack([to_input(image, model.spec.input) for image in slices])
+    return judge_inputs(model, x, [image.facts for image in slices])
+
+
+def judge_inputs(model: LoadedModel, x: FloatArray, facts: Iterable[SliceFacts]) -> list[Judged]:
+    """Judge slices that are the model's input already.
+
+    Args:
+        model: what judges.
+        x: in [0, 1], [B, 1, S, S], B >= 1.
+        facts: what the header says of each slice.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    return [
+        Judged(scores, judge_scores(model.calibration, scores, its_facts))
+        for scores, its_facts in zip(model.score(x), facts, strict=True)
+    ]
+
+
+def judge_scores(calibration: Calibration, scores: Scores, facts: SliceFacts) -> Verdict:
+    """Compare the scores of a slice with those of the usual slices of its kind.
+
+    Args:
+        calibration: of the model that gave the scores.
+        scores: in the order of `model.scoring.COLUMNS`, [K].
+        facts: what the header says of the slice.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    own = scores[_columns(calibration.channels)]
+    return calibration.judge(own, _stratum(scores, facts))
+
+
+@dataclass(frozen=True)
+class UsualSlices:
+    """What a calibration is made of: slices that count as usual, as a model scores them.
+
+    Args:
+        channels: names of the scores.
+        scores: [n, C].
+        studies: the study of each slice, [n].
+        keys: the kind of each slice, [n].
+    """
+
+    channels: tuple[str, ...]
+    scores: Scores
+    studies: tuple[str, ...]
+    keys: tuple[StratumKey, ...]
+
+    def part(self, chosen: NDArray[np.bool_]) -> UsualSlices:
+        """Keep some of the slices; `chosen` is [n]."""
+        numbers = np.flatnonzero(chosen).tolist()
+        return UsualSlices(
+            self.channels,
+            self.scores[numbers],
+            tuple(self.studies[number] for number in numbers),
+            tuple(self.keys[number] for number in numbers),
+        )
+
+    def calibrate(self, alarm_rate: float) -> Calibration:
+        """Make these slices the ones that others are compared with.
+
+        Raises:
+            TooFewStudies: for the alarm rate.
+            ValueError: a score is not finite.
+        """
+        return calibrate(
+            self.scores, self.studies, self.keys, channels=self.channels, alarm_rate=alarm_rate
+        )
+
+    def alarms(self, calibration: Calibration) -> NDArray[np.bool_]:
+        """Decide for each slice whether a calibration calls it an anomaly, at its own rate: [n]."""
+        p_values = [
+            calibration.judge(scores, key).p_value
+            for scores, key in zip(self.scores, self.keys, strict=True)
+        ]
+        return np.array(p_values) <= calibration.alarm_rate
+
+
+def usual_slices(
+    scores: Scores,
+    facts: Iterable[SliceFacts],
+    studies: Iterable[str],
+    channels: Sequence[str] = CHANNELS,
+) -> UsualSlices:
+    """Take from the scores of usual slices what a calibration needs.
+
+    Args:
+        scores: in the order of `model.scoring.COLUMNS`, [n, K].
+        facts: what the header says of each slice.
+        studies: the study of each slice.
+        channels: which scores are calibrated.
+    """
+    keys = tuple(map(_stratum, scores, facts))
+    return UsualSlices(tuple(channels), scores[:, _columns(channels)], tuple(studies), keys)
+
+
+def _columns(channels: Sequence[str]) -> list[int]:
+    return [COLUMNS.index(channel) for channel in channels]
+
+
+def _stratum(scores: Scores, facts: SliceFacts) -> StratumKey:
+    """Name the kind of a slice by its facts, else by what the model measured."""
+    return stratum_of(facts, Measured(*map(float, scores[_MEASURES])))

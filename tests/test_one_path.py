@@ -6,7 +6,7 @@ import bentoml
 import httpx
 import numpy as np
 
-from model.judge import judge
+from model.judge import judge_slices
 from model.runtime import load_model
 from model.store.find import find_directory
 from preprocessing import read_image, to_input
@@ -21,9 +21,8 @@ def test_the_same_file_has_the_same_scores_on_every_path(model_store: Path, tmp_
     file.write_bytes(phantom_bytes(make_phantom(5, 0), 5, 0))
 
     model = load_model(find_directory())
-    image = read_image(file.read_bytes())
-    by_library = model.score(to_input(image, model.spec.input)[None])[0]
-    verdict = judge(model.calibration, model.spec.columns, by_library, image.facts)
+    by_library = judge_slices(model, [read_image(file.read_bytes())])[0]
+    mse, verdict = by_library.reconstruction_mse, by_library.verdict
     kept = load_images([file.parent], model.spec.input).x.astype(np.float32)
     by_training = load_model(find_directory(), "torch").score(kept)[0]
 
@@ -42,10 +41,10 @@ def test_the_same_file_has_the_same_scores_on_every_path(model_store: Path, tmp_
         client._temp_dir.cleanup()  # BentoML leaves it to the garbage collector, which warns
 
     for answer in (raw, by_client):
-        np.testing.assert_allclose(answer["reconstruction_mse"], by_library[0], rtol=1e-6)
+        np.testing.assert_allclose(answer["reconstruction_mse"], mse, rtol=1e-6)
         assert (answer["p_value"], answer["channel"]) == (verdict.p_value, verdict.channel)
     # Training keeps its inputs in half precision: eleven bits.
-    np.testing.assert_allclose(by_training[0], by_library[0], rtol=1e-3)
+    np.testing.assert_allclose(by_training[0], mse, rtol=1e-3)
 
 
 def test_training_reads_a_slice_exactly_as_serving_does(model_store: Path, tmp_path: Path) -> None:

@@ -10,58 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from model.calibration.alarm_rates import TooFewStudies, rate_bound
-from model.calibration.calibration import Calibration, calibrate
-from model.calibration.strata import StratumKey
-from model.judge import kind_of
+from model.calibration.calibration import Calibration
+from model.judge import UsualSlices, usual_slices
 from model.runtime import LoadedModel, load_model
 from model.store.find import find_directory
 from model.store.recalibrate import save_recalibrated
 from training.data.collection import Collection, count_codes, load_images
 from training.errors import TooFewImages
+from training.evaluation.statistics import study_rate
 
 _BATCH = 8
-
-
-@dataclass(frozen=True)
-class SiteScores:
-    """The usual slices of a site as a model scores them.
-
-    Args:
-        channels: that the model is calibrated on.
-        scores: of these, [N, C].
-        keys: kind of each slice.
-        studies: of each slice, [N].
-    """
-
-    channels: tuple[str, ...]
-    scores: NDArray[np.float64]
-    keys: list[StratumKey]
-    studies: NDArray[np.str_]
-
-    def part(self, studies: NDArray[np.str_]) -> SiteScores:
-        """The slices of some of the studies."""
-        chosen = np.flatnonzero(np.isin(self.studies, studies))
-        keys = [self.keys[i] for i in chosen]
-        return SiteScores(self.channels, self.scores[chosen], keys, self.studies[chosen])
-
-    def calibrate(self, alarm_rate: float) -> Calibration:
-        """Take these slices as the usual ones.
-
-        Raises:
-            TooFewStudies: for the alarm rate.
-        """
-        return calibrate(
-            self.scores,
-            self.studies.tolist(),
-            self.keys,
-            channels=self.channels,
-            alarm_rate=alarm_rate,
-        )
 
 
 @dataclass(frozen=True)
@@ -149,31 +111,18 @@ def recalibrate(
     )
 
 
-def score_site(model: LoadedModel, images: Collection) -> SiteScores:
+def score_site(model: LoadedModel, images: Collection) -> UsualSlices:
     """Score all images, a few at a time, and name their kinds."""
-    rows = np.concatenate(
-        [
-            model.score(np.asarray(images.x[first : first + _BATCH], np.float32))
-            for first in range(0, len(images.x), _BATCH)
-        ]
-    )
-    columns = model.spec.columns
-    keys = [
-        kind_of(columns, row, source.facts)
-        for row, source in zip(rows, images.sources, strict=True)
-    ]
-    chosen = [columns.index(channel) for channel in model.calibration.channels]
-    studies = np.array([source.study for source in images.sources])
-    return SiteScores(model.calibration.channels, rows[:, chosen], keys, studies)
+    batches = range(0, len(images.x), _BATCH)
+    rows = [model.score(np.asarray(images.x[i : i + _BATCH], np.float32)) for i in batches]
+    facts = (source.facts for source in images.sources)
+    studies = (source.study for source in images.sources)
+    return usual_slices(np.concatenate(rows), facts, studies)
 
 
-def alarm_share(calibration: Calibration, site: SiteScores) -> float:
+def alarm_share(calibration: Calibration, site: UsualSlices) -> float:
     """Share of a site's slices that a calibration calls anomalies, each study counting once."""
-    by_study: dict[str, list[bool]] = {}
-    for scores, key, study in zip(site.scores, site.keys, site.studies, strict=True):
-        p_value = calibration.judge(scores, key).p_value
-        by_study.setdefault(str(study), []).append(p_value <= calibration.alarm_rate)
-    return float(np.mean([np.mean(alarms) for alarms in by_study.values()]))
+    return study_rate(site.alarms(calibration), site.studies)
 
 
 def print_recalibrated(done: Recalibrated, as_json: bool) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibration.alarm_rates import TooFewStudies, rate_bound
-from model.calibration.calibration import Calibration, calibrate
+from model.calibration.calibration import Calibration
 from model.export import Trained
-from model.judge import judge, kind_of
-from model.scoring import CHANNELS, COLUMNS, ScoreArray
+from model.judge import UsualSlices, usual_slices
+from model.scoring import ScoreArray
 from model.spec import Decision, Provenance
 from model.store.save import save_model
 from preprocessing import InputSpec, to_input
@@ -39,17 +39,8 @@ def calibrate_kept(scores: ScoreArray, sources: Sequence[Source], alarm_rate: fl
     Raises:
         TooFewImages: fewer studies than the alarm rate takes; says how many it takes.
     """
-    kinds = [
-        kind_of(COLUMNS, row, source.facts) for row, source in zip(scores, sources, strict=True)
-    ]
     try:
-        return calibrate(
-            scores[:, [COLUMNS.index(channel) for channel in CHANNELS]],
-            [source.study for source in sources],
-            kinds,
-            channels=CHANNELS,
-            alarm_rate=alarm_rate,
-        )
+        return _usual(scores, sources).calibrate(alarm_rate)
     except TooFewStudies as error:
         raise TooFewImages(
             f"{error}, after cleaning; add studies, or choose a higher --alarm-rate"
@@ -84,12 +75,6 @@ def measure(
         decision: of the model.
     """
     errors = scores[:, 0]
-    p_values = np.array(
-        [
-            judge(calibration, COLUMNS, row, source.facts).p_value
-            for row, source in zip(scores, sources, strict=True)
-        ]
-    )
     return {
         "heldout_images": float(len(errors)),
         "heldout_patients": float(len({source.group for source in sources})),
@@ -97,8 +82,13 @@ def measure(
         "heldout_mse_median": float(np.median(errors)),
         "heldout_mse_p95": float(np.percentile(errors, 95)),
         "heldout_above_threshold": float((errors > decision.threshold).mean()),
-        "heldout_alarm_rate": float((p_values <= calibration.alarm_rate).mean()),
+        "heldout_alarm_rate": float(_usual(scores, sources).alarms(calibration).mean()),
     }
+
+
+def _usual(scores: ScoreArray, sources: Sequence[Source]) -> UsualSlices:
+    facts, studies = zip(*((source.facts, source.study) for source in sources), strict=True)
+    return usual_slices(scores, facts, studies)
 
 
 def describe(calibration: Calibration) -> dict[str, Any]:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from model.calibration.calibration import Calibration
 from model.calibration.conformal import Scores
-from model.judge import judge
+from model.judge import judge_scores
 from preprocessing import SliceFacts
 
 Answer = dict[str, str | float | bool | None]
 
 
-def answer(
-    calibration: Calibration, columns: Sequence[str], row: Scores, facts: SliceFacts
-) -> Answer:
+def answer(calibration: Calibration, row: Scores, facts: SliceFacts) -> Answer:
     """Judge a slice as SpineAnomaly does.
 
     Args:
         calibration: of the model.
-        columns: names of its scores.
         row: the scores, [K].
         facts: what the header says.
     """
-    verdict = judge(calibration, columns, row, facts)
+    verdict = judge_scores(calibration, row, facts)
     return {
         "reconstruction_mse": float(row[0]),
         "anomaly_score": round(verdict.anomaly_score, 4),

@@ -39,7 +39,7 @@ def predict(file: UploadFile) -> Answer:
     ds = dcmread(file.file)
     image = read_slice(ds)
     row = model.score(to_input(image, model.spec.input)[None])[0]
-    return answer(model.calibration, model.spec.columns, row, image.facts)
+    return answer(model.calibration, row, image.facts)
 
 
 def read_slice(ds: Dataset) -> Slice:

@@ -52,7 +52,7 @@ class Stock:
         """Score one DICOM file."""
         x, facts = await asyncio.to_thread(_prepare, file, self.spec.input)
         scores = await self.runner.to_async.score(x)
-        return answer(self.calibration, self.spec.columns, scores[0], facts)
+        return answer(self.calibration, scores[0], facts)
 
 
 def _prepare(file: Path, spec: InputSpec) -> tuple[Any, SliceFacts]:

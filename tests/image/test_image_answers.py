@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from model.judge import judge
+from model.judge import judge_slices
 from model.runtime import LoadedModel
-from preprocessing import read_frames, to_input
+from preprocessing import read_frames
 from preprocessing.transfer_syntaxes import COMPRESSED, NATIVE
 from tests.image.containers import Container
 from tests.security.files.corpus import Case, cases
@@ -21,12 +21,8 @@ TOLERANCE = 1e-6
 
 def _scores(model: LoadedModel, file: bytes) -> list[tuple[float, float]]:
     """MSE and p-value of each frame, from the library."""
-    found = []
-    for image in read_frames(file):
-        row = model.score(to_input(image, model.spec.input)[None])[0]
-        verdict = judge(model.calibration, model.spec.columns, row, image.facts)
-        found.append((float(row[0]), verdict.p_value))
-    return found
+    judged = [judge_slices(model, [image])[0] for image in read_frames(file)]
+    return [(one.reconstruction_mse, one.verdict.p_value) for one in judged]
 
 
 async def test_the_released_model_gives_its_answer_for_a_phantom(

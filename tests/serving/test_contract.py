@@ -9,10 +9,10 @@ import httpx
 import numpy as np
 import pytest
 
-from model.judge import judge
+from model.judge import judge_slices
 from model.runtime import load_model
 from model.store.find import find_directory
-from preprocessing import read_image, to_input
+from preprocessing import read_image
 from preprocessing.decoding import process as decode_process
 from serving.contract import parse_threshold
 from serving.errors import BadThreshold
@@ -34,10 +34,9 @@ async def test_an_upload_gets_the_score_of_the_shared_pipeline(
 ) -> None:
     answer = (await post(client, dicom)).json()
     model = load_model(find_directory("spine_autoencoder"))
-    image = read_image(dicom)
-    row = model.score(to_input(image, model.spec.input)[np.newaxis])[0]
-    verdict = judge(model.calibration, model.spec.columns, row, image.facts)
-    assert answer["reconstruction_mse"] == pytest.approx(row[0], rel=1e-9)
+    judged = judge_slices(model, [read_image(dicom)])[0]
+    verdict = judged.verdict
+    assert answer["reconstruction_mse"] == pytest.approx(judged.reconstruction_mse, rel=1e-9)
     assert answer["p_value"] == verdict.p_value
     assert answer["anomaly_score"] == pytest.approx(verdict.anomaly_score, abs=1e-4)
     assert answer["channel"] == verdict.channel

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from model.judge import judge
+from model.judge import judge_slices
 from model.runtime import load_model
 from model.spec import CALIBRATION_FILE, SPEC_FILE, hash_file
 from model.store.find import find_directory
-from preprocessing import read_image, to_input
+from preprocessing import read_image
 from training.__main__ import main
 from training.phantoms.phantom import make_phantom, phantom_bytes
 
@@ -79,8 +79,7 @@ def test_usual_slices_of_the_site_are_mostly_normal_afterwards(done: dict[str, A
     alarms = []
     for index in range(40):
         image = read_image(phantom_bytes(make_phantom(99, index, size=96), 99, index))
-        row = model.score(to_input(image, model.spec.input)[None])[0]
-        verdict = judge(model.calibration, model.spec.columns, row, image.facts)
+        verdict = judge_slices(model, [image])[0].verdict
         assert verdict.scope_reason is None
         alarms.append(verdict.p_value <= 0.05)
     # 1 / 31 expected; nine of ten calibrations stay below 7.4 %.

@@ -20,7 +20,7 @@ from training.evaluation.cases import FAULTS, LESIONS, SEED, USUAL, Case
 from training.evaluation.false_alarms import FalseAlarms, count_alarms
 from training.evaluation.faults import FAULT_KINDS
 from training.evaluation.foreign import FOREIGN_KINDS, OTHER_PLANE
-from training.evaluation.judged import FloatArray, Judge, judge_cases
+from training.evaluation.judged import FloatArray, judge_cases
 from training.evaluation.lesions import LESION_KINDS
 from training.evaluation.table import KindResult, MacroResult, tabulate
 from training.phantoms.kinds import FINDINGS, KINDS
@@ -131,19 +131,17 @@ def evaluate(
         ValueError: masks or labels that do not fit the images.
     """
     model = load_model(find_directory(tag))
-    judge = Judge.of(model)
-    suite = _suite(model, request)
-    return run_suite(tag, judge, suite, progress)
+    return run_suite(tag, model, _suite(model, request), progress)
 
 
 def run_suite(
-    tag: str, judge: Judge, suite: Suite, progress: Callable[[int, int], None]
+    tag: str, model: LoadedModel, suite: Suite, progress: Callable[[int, int], None]
 ) -> Evaluation:
     """Judge the images of a suite one after the other, and count."""
     started = time.perf_counter()
-    judged = judge_cases(judge, suite.cases, lambda done: progress(done, suite.n_cases))
+    judged = judge_cases(model, suite.cases, lambda done: progress(done, suite.n_cases))
     rows = judged.rows
-    kinds, macros = tabulate(rows, judge.calibration.alarm_rate, suite.macros)
+    kinds, macros = tabulate(rows, model.calibration.alarm_rate, suite.macros)
     usual = rows.kinds == USUAL
     planted = rows.pairs[rows.groups == LESIONS]
     return Evaluation(
@@ -156,7 +154,7 @@ def run_suite(
         columns=rows.columns,
         kinds=tuple(kinds),
         macros=tuple(macros),
-        alarms=count_alarms(judge.calibration, judged.usual, SEED),
+        alarms=count_alarms(model.calibration, judged.usual, SEED),
         seconds=round(time.perf_counter() - started, 1),
         examples=judged.examples,
     )

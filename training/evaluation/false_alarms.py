@@ -9,22 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibration.alarm_rates import rate_bound
-from model.calibration.calibration import Calibration, calibrate
-from model.calibration.strata import StratumKey
+from model.calibration.calibration import Calibration
+from model.judge import UsualSlices
 from training.evaluation.statistics import counted_bound, draw_groups, interval, study_rate
 
-Floats = NDArray[np.float64]
-
 N_REPEATS = 20
-
-
-@dataclass(frozen=True)
-class UsualSlices:
-    """Channel scores [n, C] of usual slices, with the study and the kind of each."""
-
-    scores: Floats
-    studies: tuple[str, ...]
-    keys: tuple[StratumKey, ...]
 
 
 @dataclass(frozen=True)
@@ -85,16 +74,11 @@ def count_alarms(
         n_repeats: partings.
     """
     rate, n_new = calibration.alarm_rate, len(set(usual.studies))
-    flags = _flags(calibration, usual.scores, usual.keys)
+    flags = usual.alarms(calibration)
     low, high = _interval(flags, usual.studies, np.random.default_rng(seed))
     studies = np.array(usual.studies)
-    whole = [
-        calibration.study_p_value(
-            usual.scores[studies == study],
-            [key for key, own in zip(usual.keys, studies, strict=True) if own == study],
-        )
-        for study in dict.fromkeys(usual.studies)
-    ]
+    by_study = [usual.part(studies == study) for study in dict.fromkeys(usual.studies)]
+    whole = [calibration.study_p_value(own.scores, own.keys) for own in by_study]
     repeats = _repeats(calibration, usual, seed, n_repeats)
     return FalseAlarms(
         alarm_rate=rate,
@@ -112,13 +96,6 @@ def count_alarms(
     )
 
 
-def _flags(
-    calibration: Calibration, scores: Floats, keys: Sequence[StratumKey]
-) -> NDArray[np.bool_]:
-    p = [calibration.judge(row, key).p_value for row, key in zip(scores, keys, strict=True)]
-    return np.array(p) <= calibration.alarm_rate
-
-
 def _interval(
     flags: NDArray[np.bool_], studies: Sequence[str], rng: np.random.Generator
 ) -> tuple[float, float]:
@@ -133,34 +110,27 @@ def _repeats(
     calibration: Calibration, usual: UsualSlices, seed: int, n_repeats: int
 ) -> list[Repeat]:
     """Part all studies anew, as many for calibration as the model has."""
-    scores = np.concatenate([calibration.scores, usual.scores])
-    keys = [*(calibration.kinds[number] for number in calibration.kind), *usual.keys]
     old = [f"calibration {number}" for number in calibration.studies]
-    studies = np.array([*old, *(f"new {study}" for study in usual.studies)])
-    names = np.unique(studies)
+    everything = UsualSlices(
+        calibration.channels,
+        np.concatenate([calibration.scores, usual.scores]),
+        (*old, *(f"new {study}" for study in usual.studies)),
+        (*(calibration.kinds[number] for number in calibration.kind), *usual.keys),
+    )
+    names = np.unique(everything.studies)
     n_calibration = calibration.n_studies
     repeats = []
     for number in range(n_repeats):
         order = np.random.default_rng([seed, number]).permutation(names)
-        is_old = np.isin(studies, order[:n_calibration])
-        parted = calibrate(
-            scores[is_old],
-            studies[is_old].tolist(),
-            _pick(keys, is_old),
-            channels=calibration.channels,
-            alarm_rate=calibration.alarm_rate,
-        )
-        flags = _flags(parted, scores[~is_old], _pick(keys, ~is_old))
+        is_old = np.isin(everything.studies, order[:n_calibration])
+        parted = everything.part(is_old).calibrate(calibration.alarm_rate)
+        new = everything.part(~is_old)
         n_new = len(names) - n_calibration
         repeats.append(
             Repeat(
-                rate=study_rate(flags, studies[~is_old].tolist()),
+                rate=study_rate(new.alarms(parted), new.studies),
                 bound=rate_bound(parted.alarm_rate, n_calibration),
                 counted_bound=counted_bound(n_calibration, n_new, parted.alarm_rate),
             )
         )
     return repeats
-
-
-def _pick(keys: Sequence[StratumKey], chosen: NDArray[np.bool_]) -> list[StratumKey]:
-    return [key for key, own in zip(keys, chosen, strict=True) if own]

@@ -9,56 +9,22 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibration.calibration import Calibration, Verdict
-from model.calibration.strata import StratumKey
-from model.judge import judge as judge_row
-from model.judge import kind_of
+from model.judge import Judged, UsualSlices, judge_inputs, usual_slices
 from model.runtime import LoadedModel
+from model.scoring import COLUMNS, MSE
 from preprocessing import InputSpec, Slice, to_input
 from training.evaluation.cases import USUAL, Case
-from training.evaluation.false_alarms import UsualSlices
 from training.evaluation.statistics import average_precision
 from training.evaluation.table import Rows
 
 FloatArray = NDArray[np.float32]
 
 MAIN = "anomaly_score"
-MSE = "reconstruction_mse"
 _BATCH = 8
 
 
 @dataclass(frozen=True)
-class Judge:
-    """A model as evaluation needs it.
-
-    Args:
-        columns: names of what `score` returns.
-        input: how a slice becomes the model's input.
-        score: [B, 1, S, S] -> [B, len(columns)].
-        locate: [B, 1, S, S] -> [B, 1, h, w], higher where the anomaly is.
-        calibration: scores of usual slices.
-    """
-
-    columns: tuple[str, ...]
-    input: InputSpec
-    score: Callable[[FloatArray], NDArray[np.float64]]
-    locate: Callable[[FloatArray], FloatArray]
-    calibration: Calibration
-
-    @classmethod
-    def of(cls, model: LoadedModel) -> Judge:
-        """Take from a loaded model what is needed."""
-        return cls(
-            model.spec.columns,
-            model.spec.input,
-            model.score,
-            model.anomaly_map,
-            model.calibration,
-        )
-
-
-@dataclass(frozen=True)
-class Judged:
+class JudgedCases:
     """All images judged; `examples` has the first of each kind as the model saw it, [S, S]."""
 
     rows: Rows
@@ -71,48 +37,44 @@ class _Answer:
     """What was said of one case, whose own pixels are no longer needed."""
 
     case: Case
-    scores: NDArray[np.float64]
-    key: StratumKey
-    verdict: Verdict
+    judged: Judged
     precision: float
     mask_share: float
 
 
 def judge_cases(
-    judge: Judge, cases: Iterable[Case], progress: Callable[[int], None] = lambda done: None
-) -> Judged:
+    model: LoadedModel, cases: Iterable[Case], progress: Callable[[int], None] = lambda done: None
+) -> JudgedCases:
     """Judge images in small batches; only numbers are kept of them.
 
     Args:
-        judge: the model.
+        model: what judges.
         cases: the images, made when they are asked for.
         progress: called with the number of images judged.
     """
     answers: list[_Answer] = []
     examples: dict[str, FloatArray] = {}
     for batch in _batches(cases):
-        x = np.stack([to_input(case.image, judge.input) for case in batch])
+        x = np.stack([to_input(case.image, model.spec.input) for case in batch])
         for case, picture in zip(batch, x, strict=True):
             examples.setdefault(case.kind, picture[0].copy())
-        answers += _answer(judge, batch, x)
+        answers += _answer(model, batch, x)
         progress(len(answers))
-    return Judged(_rows(judge, answers), _usual(judge, answers), examples)
+    channels = model.calibration.channels
+    return JudgedCases(_rows(channels, answers), _usual(channels, answers), examples)
 
 
-def _answer(judge: Judge, batch: list[Case], x: FloatArray) -> Iterator[_Answer]:
-    scores = judge.score(x)
+def _answer(model: LoadedModel, batch: list[Case], x: FloatArray) -> Iterator[_Answer]:
+    judged = judge_inputs(model, x, [case.image.facts for case in batch])
     placed = [number for number, case in enumerate(batch) if case.mask is not None]
-    maps = dict(zip(placed, judge.locate(x[placed])[:, 0], strict=True)) if placed else {}
+    maps = dict(zip(placed, model.anomaly_map(x[placed])[:, 0], strict=True)) if placed else {}
     for number, case in enumerate(batch):
-        facts = case.image.facts
-        key = kind_of(judge.columns, scores[number], facts)
-        verdict = judge_row(judge.calibration, judge.columns, scores[number], facts)
         precision = share = np.nan
         if case.mask is not None:
-            where = mask_on_map(case.image, case.mask, judge.input, maps[number].shape)
+            where = mask_on_map(case.image, case.mask, model.spec.input, maps[number].shape)
             precision, share = average_precision(where, maps[number]), float(where.mean())
         bare = replace(case, image=replace(case.image, pixels=_NO_PIXELS), mask=None)
-        yield _Answer(bare, scores[number], key, verdict, precision, share)
+        yield _Answer(bare, judged[number], precision, share)
 
 
 def mask_on_map(
@@ -142,10 +104,10 @@ def mask_on_map(
 _NO_PIXELS: FloatArray = np.zeros((0, 0), np.float32)
 
 
-def _rows(judge: Judge, answers: list[_Answer]) -> Rows:
-    channels = judge.calibration.channels
-    wanted = [judge.columns.index(name) for name in (*channels, MSE)]
+def _rows(channels: tuple[str, ...], answers: list[_Answer]) -> Rows:
+    wanted = [COLUMNS.index(name) for name in (*channels, MSE)]
     cases = [answer.case for answer in answers]
+    judged = [answer.judged for answer in answers]
     return Rows(
         columns=(MAIN, *channels, MSE),
         kinds=np.array([case.kind for case in cases]),
@@ -153,21 +115,21 @@ def _rows(judge: Judge, answers: list[_Answer]) -> Rows:
         patients=np.array([case.patient for case in cases]),
         studies=np.array([case.study for case in cases]),
         pairs=np.array([case.pair for case in cases]),
-        scores=np.array([[a.verdict.anomaly_score, *a.scores[wanted]] for a in answers]),
-        p_values=np.array([answer.verdict.p_value for answer in answers]),
-        in_scope=np.array([answer.verdict.scope_reason is None for answer in answers]),
+        scores=np.array([[one.verdict.anomaly_score, *one.scores[wanted]] for one in judged]),
+        p_values=np.array([one.verdict.p_value for one in judged]),
+        in_scope=np.array([one.verdict.scope_reason is None for one in judged]),
         precision=np.array([answer.precision for answer in answers]),
         mask_share=np.array([answer.mask_share for answer in answers]),
     )
 
 
-def _usual(judge: Judge, answers: list[_Answer]) -> UsualSlices:
-    channels = [judge.columns.index(name) for name in judge.calibration.channels]
+def _usual(channels: tuple[str, ...], answers: list[_Answer]) -> UsualSlices:
     usual = [answer for answer in answers if answer.case.kind == USUAL]
-    return UsualSlices(
-        np.array([answer.scores[channels] for answer in usual]),
-        tuple(answer.case.study for answer in usual),
-        tuple(answer.key for answer in usual),
+    return usual_slices(
+        np.array([answer.judged.scores for answer in usual]),
+        [answer.case.image.facts for answer in usual],
+        [answer.case.study for answer in usual],
+        channels,
     )
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.evaluation.judged import MAIN, MSE
+from model.scoring import MSE
+from training.evaluation.judged import MAIN
 
 if TYPE_CHECKING:
     from training.evaluation.evaluate import Evaluation

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from training.evaluation.judged import MAIN, MSE
+from model.scoring import MSE
+from training.evaluation.judged import MAIN
 
 if TYPE_CHECKING:
     from training.evaluation.evaluate import Evaluation

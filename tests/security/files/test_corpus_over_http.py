@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.judge import judge
+from model.judge import judge_slices
 from model.runtime import LoadedModel, load_model
-from preprocessing import ImageError, Slice, read_frames, to_input
+from preprocessing import ImageError, Slice, read_frames
 from tests.measured import Report
 from tests.security import process_tree
 from tests.security.files.corpus import OK, Case, cases
@@ -118,8 +118,8 @@ def _scores(
 
 
 def _score(model: LoadedModel, image: Slice) -> tuple[float, float]:
-    row = model.score(to_input(image, model.spec.input)[None])[0]
-    return float(row[0]), judge(model.calibration, model.spec.columns, row, image.facts).p_value
+    judged = judge_slices(model, [image])[0]
+    return judged.reconstruction_mse, judged.verdict.p_value
 
 
 def _files(server: Server) -> set[Path]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from model.anatomy import halve
 from model.calibration.calibration import calibrate
 from model.calibration.strata import StratumKey
-from model.judge import judge as verdict_of
-from preprocessing import InputSpec, read_image, to_input
+from model.judge import judge_slices
+from model.runtime import LoadedModel, load_model
+from model.scoring import Outputs
+from model.store.find import find_directory
+from preprocessing import InputSpec, read_image
 from training.cleaning.png import encode_png
 from training.data.collection import Source, load_images
 from training.errors import WrongMasks
@@ -32,40 +37,50 @@ from training.evaluation.evaluate import (
 )
 from training.evaluation.faults import FAULT_KINDS
 from training.evaluation.foreign import FOREIGN_KINDS, as_slice
-from training.evaluation.judged import Judge, judge_cases, mask_on_map
+from training.evaluation.judged import judge_cases, mask_on_map
 from training.evaluation.lesions import LESION_KINDS
 from training.evaluation.page import as_json, write_evaluation
 from training.phantoms.kinds import KINDS
 from training.phantoms.phantom import write_phantoms
 
 SPEC = InputSpec(size=64)
-COLUMNS = ("reconstruction_mse", "roughness", "canal_contrast", "vertebra_share")
 
 
 def silent(done: int, total: int) -> None:
     """Show no progress."""
 
 
-def score(x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Distance from mid-grey, and how much neighbouring rows differ."""
-    mse = np.square(x - 0.5).mean(axis=(1, 2, 3))
-    rough = np.abs(np.diff(x, axis=2)).mean(axis=(1, 2, 3))
-    seen = np.full(len(x), 0.5)
-    return np.stack([mse, rough, seen, seen], axis=1).astype(np.float64)
-
-
 @pytest.fixture(scope="module")
-def judge() -> Judge:
-    scores = np.random.default_rng(0).uniform(0.01, 0.05, (40, 1))
-    key = StratumKey("T2", "sagittal", "lumbar", "2D")
+def model(model_store: Path) -> LoadedModel:
+    """Reconstruct mid-grey everywhere; take for a fault how much neighbouring rows differ."""
+    stored = load_model(find_directory("spine_autoencoder"))
+    n_faults = len(stored.spec.inspector.faults)
+    n_features = len(stored.reference.scale) - n_faults - 2
+
+    def compute(x: NDArray[np.float32]) -> Outputs:
+        half = halve(x)
+        roughness = np.abs(np.diff(x, axis=2)).mean(axis=(1, 2, 3))
+        nothing = np.zeros_like(half)
+        return Outputs(
+            x_small=x,
+            x_hat=np.full_like(x, 0.5),
+            residual=nothing[:, None],
+            tissues=np.stack([nothing + 1, nothing, nothing, nothing], axis=1),
+            marks=np.abs(half - 0.5)[:, None],
+            faults=np.repeat(roughness[:, None], n_faults, axis=1),
+            features=np.zeros((len(x), n_features), np.float32),
+        )
+
+    # ln(1 + 11 exp r) for a roughness r of .01 to .05.
+    roughness = np.random.default_rng(0).uniform(0.01, 0.05, (40, 1))
     calibration = calibrate(
-        scores,
+        np.log1p(n_faults * np.exp(roughness)),
         [str(i) for i in range(40)],
-        [key] * 40,
-        channels=("roughness",),
+        [StratumKey("T2", "sagittal", "lumbar", "2D")] * 40,
+        channels=("fault",),
         alarm_rate=0.05,
     )
-    return Judge(COLUMNS, SPEC, score, lambda x: np.abs(x - 0.5), calibration)
+    return replace(stored, compute=compute, calibration=calibration)
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +99,9 @@ def sources(folder: Path) -> tuple[Source, ...]:
 
 
 @pytest.fixture(scope="module")
-def held_out(judge: Judge, folder: Path, sources: tuple[Source, ...]) -> Evaluation:
+def held_out(model: LoadedModel, folder: Path, sources: tuple[Source, ...]) -> Evaluation:
     request = Request(data=(folder / "dicom",), masks=folder / "masks", n_foreign=2)
-    return run_suite("test:1", judge, held_out_suite(request, sources, SPEC), silent)
+    return run_suite("test:1", model, held_out_suite(request, sources, SPEC), silent)
 
 
 def test_faults_go_into_every_slice_and_lesions_into_those_with_a_mask(
@@ -103,7 +118,7 @@ def test_faults_go_into_every_slice_and_lesions_into_those_with_a_mask(
         "lesions",
         "out-of-distribution",
     ]
-    assert kinds["noise"].scores["roughness"].paired_win == 1.0
+    assert kinds["noise"].scores["fault"].paired_win == 1.0
     assert kinds["black box"].pixel_precision is not None
     assert kinds["ghosting"].pixel_precision is None
 
@@ -142,24 +157,24 @@ def test_a_user_of_masks_for_other_slices_is_told(
         list(cases_of.held_out_cases([folder / "dicom"], sources, tmp_path))
 
 
-def test_every_phantom_has_its_normal_twin(judge: Judge) -> None:
+def test_every_phantom_has_its_normal_twin(model: LoadedModel) -> None:
     suite = Suite(PHANTOMS, cases_of.phantom_cases(3), 0, {"all": KINDS})
-    found = run_suite("test:1", judge, suite, silent)
+    found = run_suite("test:1", model, suite, silent)
     assert found.n_usual == 3
     assert {kind.kind for kind in found.kinds} == set(KINDS)
     assert all(kind.n_images == 3 for kind in found.kinds)
-    assert found.macros[0].scores["roughness"].paired_win is not None
+    assert found.macros[0].scores["fault"].paired_win is not None
 
 
-def test_a_labelled_folder_is_judged_by_its_table(judge: Judge, tmp_path: Path) -> None:
+def test_a_labelled_folder_is_judged_by_its_table(model: LoadedModel, tmp_path: Path) -> None:
     list(write_phantoms(tmp_path / "in", 8, seed=9, anomaly="mixed", size=96))
     images = load_images([tmp_path / "in"], SPEC)
     labels = read_truth(tmp_path / "in" / "truth.csv", images.sources)
     suite = Suite(LABELLED, cases_of.labelled_cases([tmp_path / "in"], labels), 8, {})
-    found = run_suite("test:1", judge, suite, silent)
+    found = run_suite("test:1", model, suite, silent)
     assert found.n_usual == 4
     assert [kind.kind for kind in found.kinds] == sorted(KINDS[:4])
-    assert all(kind.scores["roughness"].paired_win is None for kind in found.kinds)
+    assert all(kind.scores["fault"].paired_win is None for kind in found.kinds)
 
 
 def test_a_table_that_does_not_fit_is_refused(sources: tuple[Source, ...], tmp_path: Path) -> None:
@@ -180,15 +195,15 @@ def test_a_table_that_does_not_fit_is_refused(sources: tuple[Source, ...], tmp_p
         read_truth(tmp_path / "t.csv", sources)
 
 
-def test_the_anomaly_score_is_that_of_the_calibration(judge: Judge, folder: Path) -> None:
+def test_the_anomaly_score_is_that_of_the_calibration(model: LoadedModel, folder: Path) -> None:
     image = read_image((folder / "dicom" / "phantom_00000.dcm").read_bytes())
     case = Case(image, USUAL, "", "p", "s", 0)
-    rows = judge_cases(judge, [case]).rows
-    assert rows.columns == ("anomaly_score", "roughness", "reconstruction_mse")
-    raw = score(to_input(image, SPEC)[None])[0]
-    verdict = verdict_of(judge.calibration, COLUMNS, raw, image.facts)
-    assert rows.scores[0].tolist() == [verdict.anomaly_score, raw[1], raw[0]]
-    assert rows.p_values[0] == verdict.p_value
+    rows = judge_cases(model, [case]).rows
+    assert rows.columns == ("anomaly_score", "fault", "reconstruction_mse")
+    judged = judge_slices(model, [image])[0]
+    mse, fault = judged.scores[:2]
+    assert rows.scores[0].tolist() == [judged.verdict.anomaly_score, fault, mse]
+    assert rows.p_values[0] == judged.verdict.p_value
 
 
 def test_a_mask_follows_its_slice_onto_the_grid_of_the_map() -> None:

@@ -6,7 +6,8 @@ import pytest
 from model.calibration.alarm_rates import rate_bound
 from model.calibration.calibration import Calibration, calibrate
 from model.calibration.strata import StratumKey
-from training.evaluation.false_alarms import UsualSlices, count_alarms
+from model.judge import UsualSlices
+from training.evaluation.false_alarms import count_alarms
 
 KEY = StratumKey("T2", "sagittal", "lumbar", "2D")
 
@@ -21,10 +22,16 @@ def calibration(scores: list[float]) -> Calibration:
     )
 
 
+def one_each(scores: list[float]) -> UsualSlices:
+    """Slices of a study of their own each."""
+    studies = tuple(f"n{i}" for i in range(len(scores)))
+    return UsualSlices(("residual",), np.array(scores)[:, None], studies, (KEY,) * len(scores))
+
+
 def test_alarms_are_counted_by_study() -> None:
     # 99 calibration scores 1 to 99: p <= 0.05 where at most 4 are at or above, from 95.5 on.
     usual = UsualSlices(
-        np.array([[99.5], [10.0], [20.0], [96.0]]), ("a", "a", "b", "c"), (KEY,) * 4
+        ("residual",), np.array([[99.5], [10.0], [20.0], [96.0]]), ("a", "a", "b", "c"), (KEY,) * 4
     )
     found = count_alarms(calibration([float(i) for i in range(1, 100)]), usual, seed=1)
     # Study a: half of its slices, b: none, c: its only slice.
@@ -37,7 +44,9 @@ def test_alarms_are_counted_by_study() -> None:
 
 def test_repeats_keep_the_promise_where_all_studies_are_alike() -> None:
     rng = np.random.default_rng(5)
-    usual = UsualSlices(rng.normal(size=(60, 1)), tuple(f"n{i}" for i in range(60)), (KEY,) * 60)
+    usual = UsualSlices(
+        ("residual",), rng.normal(size=(60, 1)), tuple(f"n{i}" for i in range(60)), (KEY,) * 60
+    )
     found = count_alarms(calibration(rng.normal(size=100).tolist()), usual, seed=2)
     assert len(found.repeats) == 20
     assert np.mean([repeat.rate for repeat in found.repeats]) == pytest.approx(0.05, abs=0.02)
@@ -48,7 +57,10 @@ def test_repeats_keep_the_promise_where_all_studies_are_alike() -> None:
 def test_another_scanner_shows_in_the_models_own_alarms() -> None:
     rng = np.random.default_rng(6)
     usual = UsualSlices(
-        rng.normal(5, 1, size=(20, 1)), tuple(f"n{i}" for i in range(20)), (KEY,) * 20
+        ("residual",),
+        rng.normal(5, 1, size=(20, 1)),
+        tuple(f"n{i}" for i in range(20)),
+        (KEY,) * 20,
     )
     found = count_alarms(calibration(rng.normal(size=100).tolist()), usual, seed=3)
     assert found.realised > 0.9
