@@ -21,6 +21,9 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_HOME / "metrics")
 for _name in [name for name in os.environ if name.startswith("SPINE_")]:
     del os.environ[_name]
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker has a core; a second thread of torch would only take another worker's.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MODEL_SIZE = 64
 
