@@ -209,10 +209,7 @@ class Calibration:
                 channels=tuple(map(str, arrays["channels"].tolist())),
                 scores=np.asarray(arrays["scores"], np.float64),
                 studies=np.asarray(arrays["studies"], np.int64),
-                kinds=tuple(
-                    StratumKey(*(word or None for word in words))
-                    for words in arrays["kinds"].tolist()
-                ),
+                kinds=tuple(map(_read_key, arrays["kinds"].tolist())),
                 kind=np.asarray(arrays["kind"], np.int64),
                 alarm_rate=float(arrays["alarm_rate"]),
             )
@@ -249,16 +246,28 @@ class Calibration:
 
     def _pattern(self, key: StratumKey) -> StratumKey:
         """Give up as much of a key as it takes to fit enough studies."""
-        wanted = max(SMALLEST_STRATUM, studies_needed(self.alarm_rate))
+        needed = studies_needed(self.alarm_rate)
         for names in _GIVEN_UP:
             pattern = replace(key, **dict.fromkeys(names))
-            if len(np.unique(self.studies[self._fitting(pattern)])) >= wanted:
+            if self._n_fitting(pattern) >= max(SMALLEST_STRATUM, needed):
                 return pattern
-        return StratumKey()
+        # Patients and phantoms are compared with each other only where there is no choice.
+        pattern = StratumKey(subject=key.subject)
+        return pattern if self._n_fitting(pattern) >= needed else StratumKey()
+
+    def _n_fitting(self, pattern: StratumKey) -> int:
+        return len(np.unique(self.studies[self._fitting(pattern)]))
 
     def _fitting(self, pattern: StratumKey) -> NDArray[np.bool_]:
         fits = np.array([pattern.fits(kind) for kind in self.kinds], np.bool_)
         return fits[self.kind]
+
+
+def _read_key(words: list[str]) -> StratumKey:
+    """Read one kind; calibrations of four words are older than those that name the subject."""
+    return StratumKey(
+        *(word or None for word in (words if len(words) > 4 else [*words, "patient"]))
+    )
 
 
 def calibrate(

@@ -34,6 +34,7 @@ CONTRASTS = ("T1", "T2", "PD", "T1 FS", "T2 FS", "PD FS", "STIR")
 PLANES = ("sagittal", "coronal", "axial", "other")
 REGIONS = (*_REGIONS, "other")
 ACQUISITIONS = ("2D", "3D")
+SUBJECTS = ("patient", "phantom", "synthetic phantom")
 
 
 @dataclass(frozen=True)
@@ -59,26 +60,29 @@ class StratumKey:
         plane: sagittal, coronal, axial; other.
         region: lumbar, thoracic, cervical; other.
         acquisition: 2D, 3D.
+        subject: patient, phantom, synthetic phantom.
     """
 
     contrast: str | None = None
     plane: str | None = None
     region: str | None = None
     acquisition: str | None = None
+    subject: str | None = None
 
     def __post_init__(self) -> None:
-        lists = (CONTRASTS, PLANES, REGIONS, ACQUISITIONS)
+        lists = (CONTRASTS, PLANES, REGIONS, ACQUISITIONS, SUBJECTS)
         for word, known in zip(self.words, lists, strict=True):
             if word is not None and word not in known:
                 raise ValueError("a kind of slice is named by a word that is not listed")
 
     def __str__(self) -> str:
-        return " ".join(word for word in self.words if word) or "any slice"
+        words = (word for word in self.words if word and word != "patient")
+        return " ".join(words) or "any slice"
 
     @property
     def words(self) -> tuple[str | None, ...]:
-        """The four components, in the order of the fields."""
-        return (self.contrast, self.plane, self.region, self.acquisition)
+        """The five components, in the order of the fields."""
+        return (self.contrast, self.plane, self.region, self.acquisition, self.subject)
 
     def fits(self, other: StratumKey) -> bool:
         """Whether two keys differ in nothing that both know."""
@@ -99,6 +103,7 @@ def stratum_of(facts: SliceFacts, measured: Measured) -> StratumKey:
         plane=_plane(facts) or _seen_plane(measured),
         region=_region(facts) or _seen_region(measured),
         acquisition=acquisition if acquisition in ACQUISITIONS else None,
+        subject=_subject(facts),
     )
 
 
@@ -111,14 +116,24 @@ def why_out_of_scope(key: StratumKey, calibrated: Collection[StratumKey]) -> str
     """
     if any(key.fits(other) for other in calibrated):
         return None
-    for name in ("plane", "region", "contrast", "acquisition"):
+    for name in ("subject", "plane", "region", "contrast", "acquisition"):
         part = StratumKey(**{name: getattr(key, name)})
         if not any(part.fits(other) for other in calibrated):
             known = sorted({getattr(other, name) for other in calibrated})
+            if name == "subject":
+                subjects = " or ".join(f"{subject}s" for subject in known)
+                return f"the image is of a {key.subject}; the calibration has only {subjects}"
             return (
                 f"the {name} is {getattr(key, name)}; the calibration has only {', '.join(known)}"
             )
     return f"the calibration has no slices that are {key}"
+
+
+def _subject(facts: SliceFacts) -> str:
+    """Tell images of patients from those that the header calls synthetic or a quality control."""
+    if facts.is_synthetic:
+        return "synthetic phantom"
+    return "phantom" if facts.is_quality_control else "patient"
 
 
 def _contrast(facts: SliceFacts) -> str | None:

@@ -33,6 +33,8 @@ class SliceFacts:
     image_orientation_patient: tuple[float, ...] | None = None  # six cosines, row then column
     inversion_time: float | None = None
     is_fat_suppressed: bool = False  # as far as the header says
+    is_synthetic: bool = False  # Synthetic Data (PS3.3 C.12.1): made by a program, not acquired
+    is_quality_control: bool = False  # Quality Control Image (PS3.3 C.7.6.1): of a phantom
 
 
 def read_facts(header: Header, groups: list[Item]) -> SliceFacts:
@@ -66,6 +68,8 @@ def read_facts(header: Header, groups: list[Item]) -> SliceFacts:
         inversion_time=_time(values.decimal(ds, tags.INVERSION_TIME))
         or values.double(inverted, tags.INVERSION_TIMES, header.big_endian),
         is_fat_suppressed=_is_fat_suppressed(groups),
+        is_synthetic=values.code(ds, tags.SYNTHETIC_DATA) == "YES",
+        is_quality_control=values.code(ds, tags.QUALITY_CONTROL_IMAGE) == "YES",
     )
 
 

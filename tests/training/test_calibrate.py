@@ -47,7 +47,7 @@ def test_the_studies_are_counted_with_the_bound_of_their_rate(done: dict[str, An
     assert sum(stratum["n_slices"] for stratum in done["strata"]) == 30
     assert all(stratum["is_pooled"] for stratum in done["strata"])
     assert {stratum["key"] for stratum in done["strata"]} <= {
-        *("T1 sagittal lumbar 2D", "T2 sagittal lumbar 2D"),
+        *("T1 sagittal lumbar 2D synthetic phantom", "T2 sagittal lumbar 2D synthetic phantom"),
     }
     assert 0 <= done["alarms_before"] <= 1
     assert done["skipped"] == {"not_dicom": 1}

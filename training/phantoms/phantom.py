@@ -203,6 +203,8 @@ def _describe_scan(ds: FileDataset, phantom: Phantom) -> None:
     """Fill the MR Image module (PS3.3 C.8.3.1)."""
     repetition_ms, echo_ms = _TIMING_MS[phantom.contrast]
     ds.ImageType = ["DERIVED", "PRIMARY", "M"]
+    ds.SyntheticData = "YES"
+    ds.QualityControlImage = "YES"
     ds.DerivationDescription = "Synthetic sagittal spine phantom; no patient"
     ds.ScanningSequence = "SE"
     ds.SequenceVariant = "SK"

@@ -67,6 +67,20 @@ def test_where_no_relatives_are_enough_all_are_the_pool() -> None:
     assert (verdict.n_studies, verdict.is_pooled, verdict.scope_reason) == (30, True, None)
 
 
+def test_patients_and_phantoms_are_compared_with_each_other_only_without_a_choice() -> None:
+    patient, phantom = replace(T2, subject="patient"), replace(T1, subject="phantom")
+    mixed = made({patient: 20, phantom: 80})
+    verdict = judged(mixed, 5.0, replace(SPACE, subject="patient"))
+    assert (verdict.n_studies, verdict.is_pooled) == (20, True)
+    # 19 are the fewest that reach a p-value of 5 %.
+    assert judged(made({patient: 18, phantom: 80}), 5.0, patient).n_studies == 98
+    other = judged(mixed, 5.0, replace(T1, subject="synthetic phantom"))
+    assert other.n_studies == 100
+    assert other.scope_reason == (
+        "the image is of a synthetic phantom; the calibration has only patients or phantoms"
+    )
+
+
 def test_a_kind_that_was_never_seen_is_out_of_scope_and_compared_with_the_pool() -> None:
     verdict = judged(made({T1: 60, T2: 60}), 5.0, AXIAL)
     assert verdict.scope_reason == "the plane is axial; the calibration has only sagittal"
@@ -203,6 +217,15 @@ def test_a_file_without_objects_gives_back_the_same_verdicts() -> None:
         assert judged(again, 12.5, key) == judged(calibration, 12.5, key)
     assert again.kinds == calibration.kinds
     assert again.alarm_rate == 0.05
+
+
+def test_a_calibration_that_names_no_subject_is_of_patients() -> None:
+    arrays = made({T2: 60}).to_arrays()
+    older = saved_and_loaded(arrays | {"kinds": arrays["kinds"][:, :4]})
+    assert older.kinds == (replace(T2, subject="patient"),)
+    assert judged(older, 5.0, replace(T2, subject="phantom")).scope_reason == (
+        "the image is of a phantom; the calibration has only patients"
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.dicom_files import make_dicom
 SILENT = read_image(make_dicom(np.zeros((2, 2), np.uint8))).facts
 SPINE = Measured(canal_contrast=0.0, vertebra_share=0.08)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
-LUMBAR_T2 = StratumKey("T2", "sagittal", "lumbar", "2D")
+LUMBAR_T2 = StratumKey("T2", "sagittal", "lumbar", "2D", "patient")
 
 
 def key(measured: Measured = SPINE, **facts: Any) -> StratumKey:
@@ -96,16 +96,28 @@ def test_2d_and_3d_are_told_apart_and_other_words_say_nothing() -> None:
 
 def test_without_tags_the_canal_tells_the_contrast_and_the_vertebrae_the_plane() -> None:
     # ln(2) = .69: the canal is twice as bright as the vertebrae.
-    assert key(Measured(0.69, 0.08)) == StratumKey("T2", "sagittal", None, None)
-    assert key(Measured(-0.69, 0.08)) == StratumKey("T1", "sagittal", None, None)
-    assert key(Measured(0.05, 0.08)) == StratumKey(None, "sagittal", None, None)
-    assert key(Measured(0.0, 0.001)) == StratumKey(None, "other", "other", None)
+    assert key(Measured(0.69, 0.08)) == StratumKey("T2", "sagittal", subject="patient")
+    assert key(Measured(-0.69, 0.08)) == StratumKey("T1", "sagittal", subject="patient")
+    assert key(Measured(0.05, 0.08)) == StratumKey(plane="sagittal", subject="patient")
+    assert key(Measured(0.0, 0.001)) == StratumKey(None, "other", "other", subject="patient")
 
 
 def test_what_the_header_says_wins_over_what_was_seen() -> None:
     seen = Measured(canal_contrast=-0.69, vertebra_share=0.001)
     facts: dict[str, Any] = {"echo_time": 100.0, "image_orientation_patient": SAGITTAL}
     assert key(seen, **facts, body_part_examined="LSPINE", mr_acquisition_type="2D") == LUMBAR_T2
+
+
+def test_the_header_names_phantoms_and_synthetic_ones() -> None:
+    assert key().subject == "patient"
+    assert key(is_quality_control=True).subject == "phantom"
+    assert key(is_synthetic=True, is_quality_control=True).subject == "synthetic phantom"
+    assert key(is_synthetic=True).subject == "synthetic phantom"
+
+
+def test_only_what_is_no_patient_is_named_in_a_kind() -> None:
+    assert str(LUMBAR_T2) == "T2 sagittal lumbar 2D"
+    assert str(replace(LUMBAR_T2, subject="phantom")) == "T2 sagittal lumbar 2D phantom"
 
 
 def test_a_word_outside_the_lists_names_no_kind() -> None:
@@ -125,7 +137,7 @@ def test_a_slice_of_a_kind_that_was_calibrated_is_in_scope() -> None:
 
 
 def test_the_reason_names_what_the_calibration_lacks() -> None:
-    calibrated = [LUMBAR_T2, StratumKey("T1", "sagittal", "lumbar", "3D")]
+    calibrated = [LUMBAR_T2, StratumKey("T1", "sagittal", "lumbar", "3D", "patient")]
     axial = StratumKey("T2", "axial", "lumbar", "2D")
     assert why_out_of_scope(axial, calibrated) == (
         "the plane is axial; the calibration has only sagittal"
@@ -134,4 +146,15 @@ def test_the_reason_names_what_the_calibration_lacks() -> None:
     assert why_out_of_scope(pd, calibrated) == "the contrast is PD; the calibration has only T1, T2"
     assert why_out_of_scope(StratumKey("T1", "sagittal", "lumbar", "2D"), calibrated) == (
         "the calibration has no slices that are T1 sagittal lumbar 2D"
+    )
+
+
+def test_a_phantom_is_in_scope_where_phantoms_were_calibrated_and_a_patient_is_not() -> None:
+    drawn = replace(LUMBAR_T2, subject="synthetic phantom")
+    assert why_out_of_scope(drawn, [drawn]) is None
+    assert why_out_of_scope(drawn, [LUMBAR_T2]) == (
+        "the image is of a synthetic phantom; the calibration has only patients"
+    )
+    assert why_out_of_scope(LUMBAR_T2, [drawn]) == (
+        "the image is of a patient; the calibration has only synthetic phantoms"
     )

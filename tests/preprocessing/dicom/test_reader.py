@@ -205,14 +205,20 @@ def test_the_facts_of_a_stratum_are_read_from_the_header() -> None:
             ImageOrientationPatient=[0, 1, 0, 0, 0, -1],
             InversionTime="160",
             ScanOptions=["PFP", "FS"],
+            SyntheticData="YES",
+            QualityControlImage="YES",
         )
     ).facts
     assert (facts.body_part_examined, facts.mr_acquisition_type) == ("LSPINE", "2D")
     assert list(facts.image_orientation_patient or ()) == [0, 1, 0, 0, 0, -1]
     assert (facts.inversion_time, facts.is_fat_suppressed) == (160, True)
+    assert (facts.is_synthetic, facts.is_quality_control) == (True, True)
     bare = read_image(native(RAMP)).facts
     assert bare.image_orientation_patient is None
     assert (bare.inversion_time, bare.is_fat_suppressed) == (None, False)
+    assert (bare.is_synthetic, bare.is_quality_control) == (False, False)
+    clinical = read_image(native(RAMP, SyntheticData="NO", QualityControlImage="NO")).facts
+    assert (clinical.is_synthetic, clinical.is_quality_control) == (False, False)
 
 
 @pytest.mark.parametrize(

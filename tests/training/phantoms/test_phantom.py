@@ -35,6 +35,7 @@ def test_a_phantom_is_a_valid_12_bit_mr_object(phantom_folder: Path) -> None:
     assert ds.SOPClassUID == MRImageStorage
     assert (ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation) == (16, 12, 11, 0)
     assert 1000 < int(ds.pixel_array.max()) <= 4095
+    assert (ds.SyntheticData, ds.QualityControlImage) == ("YES", "YES")
     # Type 1 and 2 of the Patient, Study, Series, Plane and MR Image modules (PS3.3 A.4).
     keywords = (
         "PatientID PatientName PatientBirthDate PatientSex StudyInstanceUID StudyDate StudyTime"
