@@ -11,9 +11,16 @@ NAME ?= spine_autoencoder
 ARGS ?=
 SECONDS ?= 60
 
+# Recipes read what was typed from their environment ("$$typed_DATA"): spaces, quotes and $ mean nothing
+# there. ARGS alone becomes part of the command line: options, and more folders than one.
+TYPED := PYTHON HOST PORT NAME DATA MASKS MODEL TAG LABEL_VERSION SECONDS
+$(foreach name,$(TYPED),$(eval export typed_$(name) := $$(value $(name))))
+
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+# With what is installed, how much that is, and the lists of packages; the numbers are MB of wheels
+# and of the environment afterwards, measured on Linux x86-64 with Python 3.11.
+INSTALL := $(BIN)/python requirements/install.py
 
 # The project's own model store, beside the code, so that nothing in a user's home is touched.
 export BENTOML_HOME ?= $(CURDIR)/.bentoml
@@ -22,6 +29,7 @@ export BENTOML_DO_NOT_TRACK := True
 export OPENBLAS_NUM_THREADS ?= 1
 
 SERVE_READY := $(VENV)/.serve
+PHANTOMS_READY := $(VENV)/.phantoms
 TRAIN_READY := $(VENV)/.train
 BENCH_READY := $(VENV)/.bench
 TOOLS_READY := $(VENV)/.tools
@@ -43,34 +51,33 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than Python 3.11; name a newer one with PYTHON=" >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) cannot make a virtual environment (Debian: apt install python3-venv)" >&2; rm -rf $(VENV); exit 1; }
+	@command -v "$$typed_PYTHON" > /dev/null || { echo "make: there is no $$typed_PYTHON here; name a Python 3.11 or newer with PYTHON=" >&2; exit 1; }
+	@"$$typed_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { echo "make: $$typed_PYTHON is not Python 3.11 or newer; name one with PYTHON=" >&2; exit 1; }
+	@"$$typed_PYTHON" requirements/install.py environment $(VENV)
 
 $(SERVE_READY): requirements/serve.txt | $(BIN)/python
-	@echo "installing what serving needs into $(VENV)" >&2
-	@$(PIP) --require-hashes -r requirements/serve.txt
+	@$(INSTALL) "what serving needs" "79 MB to download, 340 MB on disk" requirements/serve.txt
 	@touch $@
 
-$(TRAIN_READY): requirements/train.txt requirements/torch.txt $(SERVE_READY)
-	@echo "installing what training needs into $(VENV)" >&2
-	@$(PIP) --require-hashes -r requirements/train.txt
-	@$(PIP) -r requirements/torch.txt
+$(PHANTOMS_READY): requirements/train.txt $(SERVE_READY)
+	@$(INSTALL) "what phantoms need" "76 MB to download, 720 MB on disk in all" requirements/train.txt
+	@touch $@
+
+$(TRAIN_READY): requirements/torch.txt $(PHANTOMS_READY)
+	@$(INSTALL) "what training needs" "193 MB to download for torch's CPU build, more for CUDA; 1500 MB on disk in all" requirements/torch.txt
 	@touch $@
 
 $(BENCH_READY): requirements/bench.txt $(TRAIN_READY)
-	@echo "installing what the benchmark's other contenders need into $(VENV)" >&2
-	@$(PIP) --require-hashes -r requirements/bench.txt
+	@$(INSTALL) "what the benchmark's other contenders need" "1 MB to download" requirements/bench.txt
 	@touch $@
 
 $(KERAS_READY): requirements/keras.txt | $(BIN)/python
-	@echo "installing TensorFlow (1.6 GB) into $(KERAS_VENV)" >&2
-	@$(BIN)/python -m venv $(KERAS_VENV)
-	@$(KERAS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/keras.txt
+	@$(BIN)/python requirements/install.py environment $(KERAS_VENV)
+	@$(KERAS_VENV)/bin/python requirements/install.py "TensorFlow" "1600 MB on disk" requirements/keras.txt
 	@touch $@
 
 $(TOOLS_READY): requirements/dev.txt $(SERVE_READY)
-	@echo "installing what tests and checks need into $(VENV)" >&2
-	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(INSTALL) "what tests and checks need" "271 MB to download" requirements/dev.txt
 	@touch $@
 
 $(DEV_READY): $(TOOLS_READY) $(TRAIN_READY)
@@ -78,30 +85,30 @@ $(DEV_READY): $(TOOLS_READY) $(TRAIN_READY)
 
 serve: $(SERVE_READY) ## answer POST /predict on PORT (8000), with the newest model of the store
 	@$(BIN)/python -m model.store import $(RELEASED) > /dev/null
-	@$(BIN)/python -m serving.process.preflight --host $(HOST) --port $(PORT)
-	@exec $(BIN)/bentoml serve service:SpineAnomaly --host $(HOST) --port $(PORT) --timeout-graceful-shutdown 25
+	@$(BIN)/python -m serving.process.preflight --host "$$typed_HOST" --port "$$typed_PORT"
+	@exec $(BIN)/bentoml serve service:SpineAnomaly --host "$$typed_HOST" --port "$$typed_PORT" --timeout-graceful-shutdown 25
 
-train: $(TRAIN_READY) ## train on DATA=folder (NAME= and ARGS= go to python -m training fit)
-	@[ -n "$(DATA)" ] || { echo "make: name a folder of DICOM files: make train DATA=folder" >&2; exit 2; }
-	@$(BIN)/python -m training fit $(DATA) --name $(NAME) $(ARGS)
+train: $(TRAIN_READY) ## train on DATA=folder; NAME= in the model store, ARGS= more folders and options of fit
+	@[ -n "$$typed_DATA" ] || { echo "make: name a folder of DICOM files: make train DATA=folder" >&2; exit 2; }
+	@$(BIN)/python -m training fit "$$typed_DATA" --name "$$typed_NAME" $(ARGS)
 
-phantoms: $(TRAIN_READY) ## write synthetic slices into phantoms/, to try everything on
+phantoms: $(PHANTOMS_READY) ## write synthetic slices into phantoms/, to try everything on
 	@$(BIN)/python -m training phantom phantoms --count 60 --seed 1
 
-release: $(TRAIN_READY) ## train the released model on DATA= and MASKS= (folders) anew, into pretrained/
-	@[ -n "$(DATA)" ] && [ -n "$(MASKS)" ] || { echo "make: name the training data: make release DATA=folder MASKS=folder" >&2; exit 2; }
-	@$(BIN)/python -m training fit $(DATA) --masks $(MASKS) --name $(NAME) $(RELEASE_OPTIONS) || [ $$? = 3 ]
-	@$(BIN)/python -m model.store export $(NAME) $(RELEASED)
+release: $(TRAIN_READY) ## train the released model again on DATA= and MASKS= (folders), into pretrained/
+	@[ -n "$$typed_DATA" ] && [ -n "$$typed_MASKS" ] || { echo "make: name the training data: make release DATA=folder MASKS=folder" >&2; exit 2; }
+	@$(BIN)/python -m training fit "$$typed_DATA" --masks "$$typed_MASKS" --name "$$typed_NAME" $(RELEASE_OPTIONS) || [ $$? = 3 ]
+	@$(BIN)/python -m model.store export "$$typed_NAME" $(RELEASED)
 	@$(MAKE) --no-print-directory picture
 
 picture: $(TRAIN_READY) ## draw the README's picture with the released model
 	@$(BIN)/python -m training.evaluation.picture $$($(BIN)/python -m model.store import $(RELEASED)) pretrained/example.png
 
 image: $(SERVE_READY) ## build the Bento and its image dicom-autoencoder:latest (MODEL= and TAG= for others)
-	@$(BIN)/python -m image $(if $(MODEL),--model "$(MODEL)") $(if $(TAG),--tag "$(TAG)") $(if $(LABEL_VERSION),--version "$(LABEL_VERSION)") $(ARGS)
+	@$(BIN)/python -m image $(if $(value MODEL),--model "$$typed_MODEL") $(if $(value TAG),--tag "$$typed_TAG") $(if $(value LABEL_VERSION),--version "$$typed_LABEL_VERSION") $(ARGS)
 
 test-image: $(TOOLS_READY) image ## build it, and run it under the limits that it is made for
-	@$(if $(TAG),IMAGE="$(TAG)") $(BIN)/python -m pytest -m image tests/image
+	@$(if $(value TAG),IMAGE="$$typed_TAG") $(BIN)/python -m pytest -m image tests/image
 
 bench: $(BENCH_READY) $(if $(filter keras,$(PEER)),$(KERAS_READY)) ## measure the service beside its alternatives (PEER=keras: the original's design too)
 	@$(BIN)/python -m model.store import $(RELEASED) > /dev/null
@@ -114,7 +121,7 @@ test-heavy: $(DEV_READY) ## run the tests that take minutes
 	@$(BIN)/python -m pytest -m heavy $(ARGS)
 
 fuzz: $(DEV_READY) ## look for SECONDS= (60) for bytes that break the reading of files
-	@$(BIN)/python -m tests.security.files.fuzz_read_image --seconds $(SECONDS)
+	@$(BIN)/python -m tests.security.files.fuzz_read_image --seconds "$$typed_SECONDS"
 
 check: $(DEV_READY) ## lint, format, types, workflows and recipes; needs no network
 	@$(BIN)/ruff check .
@@ -133,7 +140,7 @@ format: $(DEV_READY) ## let ruff rewrite what it can
 	@$(BIN)/ruff format .
 
 lock: $(DEV_READY) ## write requirements/*.txt anew from requirements/*.in
-	@$(PIP) --require-hashes -r requirements/image.txt
+	@$(INSTALL) "uv, which writes the locks" "20 MB" requirements/image.txt
 	@for name in serve image train bench keras dev; do \
 	  if [ $$name = serve ]; then constraint=requirements/torch.txt; else constraint=requirements/serve.txt; fi; \
 	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
