@@ -92,10 +92,10 @@ def _follow(pip: subprocess.Popen[str], n_locked: int) -> list[str]:
     for line in pip.stdout:
         said.append(line)
         action = line.strip().partition(" (from ")[0]
-        n_found += action.startswith(("Collecting ", "Requirement already satisfied"))
-        if action.startswith("Installing collected packages"):
+        n_found += action.startswith(("Collecting ", "Processing ", "Ignoring ", "Requirement "))
+        if action.startswith("Installing "):
             action = "unpacking"
-        if os.isatty(2) and action:
+        if os.isatty(2) and not action.startswith("WARNING"):
             of = f" of {n_locked}" if n_locked else ""
             text = f"  {n_found}{of} packages: {action}"
             width = shutil.get_terminal_size().columns

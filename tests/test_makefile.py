@@ -112,6 +112,7 @@ def test_a_python_that_is_not_there_or_too_old_is_named(
     assert not (clone / ".venv").exists()
 
 
+@pytest.mark.heavy
 def test_without_a_network_the_network_is_named(clone: Path) -> None:
     nobody = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0", "PIP_NO_CACHE_DIR": "1"}
     run = make(clone, "serve", **nobody)
@@ -141,6 +142,7 @@ def test_a_clone_that_cannot_be_written_to_is_named(clone: Path) -> None:
     assert run.stderr.startswith(f"make: {clone} cannot be written to")
 
 
+@pytest.mark.heavy
 def test_a_full_disk_is_named(clone: Path) -> None:
     keep = 'cp -r "$1" /mnt/kept; mount -t tmpfs -o size=8m none "$1"; cp -r /mnt/kept/* "$1"'
     run = mounted(clone, f"mount -t tmpfs none /mnt; {keep}")
