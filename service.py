@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,23 +17,20 @@ from bentoml.validators import DType
 from model.errors import ModelError
 from model.judge import judge_scores
 from model.store.served import names_file
-from preprocessing import ImageError
-from serving.answer import check_alarm_rate, decide, describe_calibration
+from serving.answer import check_alarm_rate, decide, describe_calibration, write_answer
+from serving.bento.errors import passes_errors
 from serving.bento.image import serving_image
 from serving.bento.served_model import ServedModel
-from serving.contract import Prediction, PredictRequest, Upload
-from serving.errors import InternalFault, ModelUnavailable, RequestError
+from serving.contract import REQUEST_ID, UPLOAD, Prediction, PredictRequest
+from serving.errors import ModelUnavailable
 from serving.http.disconnect import until_disconnect
-from serving.http.gate import REQUEST_ID
 from serving.pipeline import Decoders, Judge, ModelInput, Row, by_mse, by_p_value, score_file
-from serving.problems import problem_response
 from serving.process.drain import drain
 from serving.process.supervisor import send_no_usage_reports
 from serving.settings import SettingsError, settings
-from serving.telemetry import count_prediction, log, log_fault, metrics
+from serving.telemetry import count_prediction, log, metrics
 
 if TYPE_CHECKING:
-    from starlette.responses import Response
     from starlette.types import ASGIApp
 
     from model.runtime import LoadedModel
@@ -199,62 +195,30 @@ class SpineAnomaly:
         self.decoders.close()
 
     @bentoml.api(route="/predict", input_spec=PredictRequest, output_spec=Prediction)
+    @passes_errors
     async def predict(
-        self, file: Upload | RequestError, threshold: None, alarm_rate: None, ctx: bentoml.Context
-    ) -> Prediction | Response:
+        self, file: bytes, threshold: float | None, alarm_rate: float | None, ctx: bentoml.Context
+    ) -> Prediction:
         """Score one DICOM file; of a multi-frame object, its most anomalous frame."""
-        request_id: str = ctx.request.scope[REQUEST_ID]
-        problem: ImageError | RequestError
-        try:
-            if isinstance(file, RequestError):
-                raise file
-            prediction = await until_disconnect(self._answer(file, request_id), ctx.request.receive)
-        except (ImageError, RequestError) as error:
-            # Its traceback holds this frame, which holds it: the file would wait for a collection.
-            problem = error.with_traceback(None)
-        except Exception as error:
-            log_fault(error, request_id)
-            problem = InternalFault("the fault is the server's; quote the request_id")
-        else:
-            count_prediction(prediction)
-            return prediction
-        metrics().predictions.labels(problem.code).inc()
-        # BentoML overwrites the status of a Response by that of the context.
-        ctx.response.status_code = problem.status
-        return problem_response(problem, request_id)
-
-    async def _answer(self, upload: Upload, request_id: str) -> Prediction:
-        """Score an upload.
-
-        Raises:
-            ImageError: the file cannot be used.
-            RequestError: the service cannot answer now.
-        """
         if self.model is None:
             raise ModelUnavailable("the model is damaged or missing; see the server's log")
         spec, calibration = self.model.spec, self.model.calibration
-        check_alarm_rate(upload, calibration.n_studies)  # before any work
+        check_alarm_rate(alarm_rate, calibration.n_studies)  # before any work
         judge = Judge(
             spec.input,
             partial(judge_scores, calibration),
-            rank=by_p_value if upload.threshold is None else by_mse,
+            rank=by_p_value if threshold is None else by_mse,
         )
-        score = await score_file(upload.data, judge, self.batcher, self.decoders, SETTINGS)
-        decision = decide(upload, calibration, score.reconstruction_mse, score.verdict)
-        return Prediction(
-            reconstruction_mse=score.reconstruction_mse,
-            anomaly_score=round(score.verdict.anomaly_score, 4),
-            p_value=score.verdict.p_value,
-            channel=score.verdict.channel,
-            is_anomaly=decision.is_anomaly,
-            alarm_rate=decision.alarm_rate,
-            threshold=decision.threshold,
-            in_scope=score.verdict.scope_reason is None,
-            scope_reason=score.verdict.scope_reason,
-            pooled=score.verdict.is_pooled,
-            inference_time_ms=round((time.perf_counter() - upload.received_at) * 1e3, 3),
-            frame=score.frame,
-            frames=score.frames,
+        scope, receive = ctx.request.scope, ctx.request.receive
+        score = await until_disconnect(
+            score_file(file, judge, self.batcher, self.decoders, SETTINGS), receive
+        )
+        prediction = write_answer(
+            score,
+            decide(threshold, alarm_rate, calibration, score),
             model=self.tag,
-            request_id=request_id,
+            request_id=scope[REQUEST_ID],
+            received_at=scope[UPLOAD].received_at,
         )
+        count_prediction(prediction)
+        return prediction

@@ -8,6 +8,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -57,10 +58,12 @@ class Stages:
     def request(self, data: bytes) -> tuple[Lap, Spent]:
         """Take one file from the body of a form to the body of the answer."""
         from serving.answer import decide
+        from serving.pipeline import Score
 
         upload = self.watch.time("receive", receive, *form(data))
         (row,), (verdict,) = self._read_and_score([upload.data])
-        self.watch.time("verdict", decide, upload, self.model.calibration, float(row[0]), verdict)
+        score = Score(float(row[0]), verdict, frame=1, frames=1)
+        self.watch.time("verdict", decide, None, None, self.model.calibration, score)
         prediction = self._whole.time("service", self._answer, upload)
         self.watch.time("answer", self._encode, type(prediction), prediction.model_dump())
         return self._lap(1), self._whole.lap()["service"]
@@ -104,7 +107,16 @@ class Stages:
         return lap | {"scores": lap["scores"] - lap["network"]}
 
     def _answer(self, upload: Upload) -> Prediction:
-        answer: Prediction = self._loop.run_until_complete(self._anomaly._answer(upload, "0" * 32))
+        from starlette.requests import Request
+
+        from serving.contract import REQUEST_ID, UPLOAD
+
+        scope = {"type": "http", REQUEST_ID: "0" * 32, UPLOAD: upload}
+        nothing_more: asyncio.Queue[Any] = asyncio.Queue()  # the client stays
+        ctx = SimpleNamespace(request=Request(scope, nothing_more.get))
+        fields = {"threshold": upload.threshold, "alarm_rate": upload.alarm_rate}
+        work = self._anomaly.predict.local(file=upload.data, **fields, ctx=ctx)
+        answer: Prediction = self._loop.run_until_complete(work)
         return answer
 
     def _encode(self, kind: type[Prediction], fields: dict[str, Any]) -> object:
@@ -122,14 +134,11 @@ def form(data: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
 
 
 def receive(body: bytes, headers: list[tuple[bytes, bytes]]) -> Upload:
-    """Take the file out of a body as the gate and the contract do."""
-    from starlette.datastructures import QueryParams
+    """Take the file out of a body as the gate does."""
+    from serving.http.gate import read_media_type
+    from serving.http.upload import read_upload
 
-    from serving.contract import read_upload
-    from serving.http.gate import Received, read_media_type
-
-    received = Received(body, *read_media_type(headers), time.perf_counter())
-    return read_upload(received, QueryParams())
+    return read_upload(body, *read_media_type(headers), b"", time.perf_counter())
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:

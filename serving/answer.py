@@ -1,13 +1,15 @@
-"""Decide whether a slice is called an anomaly: by an alarm rate, or by a threshold on the MSE."""
+"""Decide whether a slice is called an anomaly, and write the answer."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from model.calibration.alarm_rates import TooFewStudies, check_rate, rate_bound
-from model.calibration.calibration import Calibration, Verdict
-from serving.contract import Upload
+from model.calibration.calibration import Calibration
+from serving.contract import Prediction
 from serving.errors import BadAlarmRate
+from serving.pipeline import Score
 
 
 @dataclass(frozen=True)
@@ -35,34 +37,68 @@ def describe_calibration(calibration: Calibration) -> str:
     )
 
 
-def check_alarm_rate(upload: Upload, n_studies: int) -> None:
+def check_alarm_rate(alarm_rate: float | None, n_studies: int) -> None:
     """Refuse an alarm rate that no p-value among so many studies can reach.
 
     Raises:
         BadAlarmRate: says how many studies it takes.
     """
-    if upload.alarm_rate is None:
+    if alarm_rate is None:
         return
     try:
-        check_rate(upload.alarm_rate, n_studies)
+        check_rate(alarm_rate, n_studies)
     except TooFewStudies as error:
         raise BadAlarmRate(f"{error}; send a higher rate, or a threshold") from error
 
 
-def decide(upload: Upload, calibration: Calibration, mse: float, verdict: Verdict) -> Decision:
+def decide(
+    threshold: float | None, alarm_rate: float | None, calibration: Calibration, score: Score
+) -> Decision:
     """Decide as the request asks, else by the model's own alarm rate.
 
     Args:
-        upload: the request.
+        threshold: of the MSE, as asked for.
+        alarm_rate: as asked for.
         calibration: of the model.
-        mse: reconstruction MSE of the slice.
-        verdict: what the calibration says of it.
+        score: of the slice.
 
     Raises:
         BadAlarmRate: the slice's kind has too few studies for the rate that was asked for.
     """
-    if upload.threshold is not None:
-        return Decision(mse > upload.threshold, upload.threshold, None)
-    check_alarm_rate(upload, verdict.n_studies)
-    rate = calibration.alarm_rate if upload.alarm_rate is None else upload.alarm_rate
-    return Decision(verdict.p_value <= rate, None, rate)
+    if threshold is not None:
+        return Decision(score.reconstruction_mse > threshold, threshold, None)
+    check_alarm_rate(alarm_rate, score.verdict.n_studies)
+    rate = calibration.alarm_rate if alarm_rate is None else alarm_rate
+    return Decision(score.verdict.p_value <= rate, None, rate)
+
+
+def write_answer(
+    score: Score, decision: Decision, *, model: str, request_id: str, received_at: float
+) -> Prediction:
+    """Write the answer for a file.
+
+    Args:
+        score: of its most anomalous frame.
+        decision: what was decided.
+        model: its tag.
+        request_id: of the request.
+        received_at: `time.perf_counter` when its last byte had come.
+    """
+    verdict = score.verdict
+    return Prediction(
+        reconstruction_mse=score.reconstruction_mse,
+        anomaly_score=round(verdict.anomaly_score, 4),
+        p_value=verdict.p_value,
+        channel=verdict.channel,
+        is_anomaly=decision.is_anomaly,
+        alarm_rate=decision.alarm_rate,
+        threshold=decision.threshold,
+        in_scope=verdict.scope_reason is None,
+        scope_reason=verdict.scope_reason,
+        pooled=verdict.is_pooled,
+        inference_time_ms=round((time.perf_counter() - received_at) * 1e3, 3),
+        frame=score.frame,
+        frames=score.frames,
+        model=model,
+        request_id=request_id,
+    )

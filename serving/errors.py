@@ -6,9 +6,12 @@ RequestError                     status  code
 ├── UnexpectedFile               400     file_unexpected
 ├── NotAnUpload                  400     file_not_uploaded
 ├── BrokenMultipart              400     multipart_broken
+├── UnknownParameter             400     parameter_unknown
 ├── BadThreshold                 400     threshold_invalid
 ├── BadAlarmRate                 400     alarm_rate_invalid
 ├── Unauthorized                 401     unauthorized
+├── UnknownPath                  404     not_found
+├── WrongMethod                  405     method_not_allowed
 ├── RequestTooSlow               408     request_too_slow
 ├── BodyTooLarge                 413     body_too_large
 ├── TargetTooLong                414     target_too_long
@@ -28,6 +31,7 @@ the service's contract: they stay as they are.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -82,6 +86,13 @@ class BrokenMultipart(RequestError):
     title = "The multipart body is broken"
 
 
+class UnknownParameter(RequestError):
+    """The query or the form names something that is not taken."""
+
+    code = "parameter_unknown"
+    title = "A parameter is not known"
+
+
 class BadThreshold(RequestError):
     """The threshold is not one finite number of 0 or more."""
 
@@ -102,6 +113,31 @@ class Unauthorized(RequestError):
     code = "unauthorized"
     status = 401
     title = "A valid API key is missing"
+
+
+class UnknownPath(RequestError):
+    """There is nothing at this path, or it is closed."""
+
+    code = "not_found"
+    status = 404
+    title = "Not Found"
+
+
+class WrongMethod(RequestError):
+    """The path takes other methods.
+
+    Args:
+        allowed: those that it takes.
+    """
+
+    code = "method_not_allowed"
+    status = 405
+    title = "Method Not Allowed"
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        names = sorted(allowed)
+        super().__init__(f"use {' or '.join(names)} for this path")
+        self.allow = ", ".join(names)
 
 
 class RequestTooSlow(RequestError):

@@ -9,8 +9,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from starlette.responses import Response
-
     from preprocessing import ImageError
     from serving.errors import RequestError
 
@@ -40,6 +38,7 @@ class Problem:
         title: the same words for each problem of this code.
         detail: what was expected, what was found and what to do.
         retry_after_s: when another try makes sense, in whole seconds.
+        allow: the methods that the path takes, where the request's is none of them.
     """
 
     status: int
@@ -47,12 +46,14 @@ class Problem:
     title: str
     detail: str
     retry_after_s: int | None = None
+    allow: str | None = None
 
     @classmethod
     def of(cls, error: ImageError | RequestError) -> Problem:
         """What a client learns of one of our errors."""
         retry_after_s = getattr(error, "retry_after_s", RETRY_AFTER_S.get(error.status))
-        return cls(error.status, error.code, error.title, error.detail, retry_after_s)
+        allow = getattr(error, "allow", None)
+        return cls(error.status, error.code, error.title, error.detail, retry_after_s, allow)
 
     def body(self, request_id: str) -> bytes:
         """The JSON object; `error` is what BentoML's own clients and users read."""
@@ -69,10 +70,12 @@ class Problem:
         return json.dumps(fields).encode()
 
     def headers(self) -> dict[str, str]:
-        """Content-Type and what belongs to the status: when to try again, how to authenticate."""
+        """Content-Type and what belongs to the status: when to try again, how to ask instead."""
         headers = {"content-type": MEDIA_TYPE}
         if self.retry_after_s is not None:
             headers["retry-after"] = str(self.retry_after_s)
+        if self.allow is not None:
+            headers["allow"] = self.allow
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["www-authenticate"] = 'Bearer realm="spine-anomaly"'
         return headers
@@ -101,8 +104,6 @@ class Problem:
 # What a status means that the framework answered with; its own text is not passed on.
 _FRAMEWORK = {
     400: ("bad_request", "check the request against /docs.json"),
-    404: ("not_found", "POST an image to /predict; /docs.json describes the service"),
-    405: ("method_not_allowed", "use a method that the header Allow names"),
     413: ("body_too_large", "send a smaller body"),
     415: ("unsupported_media_type", "send multipart/form-data or application/dicom"),
     429: ("overloaded", "try again after the time that the header Retry-After names"),
@@ -122,11 +123,3 @@ def framework_problem(status: int) -> Problem:
     except ValueError:
         title = "Error"
     return Problem(status, code, title, detail, RETRY_AFTER_S.get(status))
-
-
-def problem_response(error: ImageError | RequestError, request_id: str) -> Response:
-    """The answer to one of our errors."""
-    from starlette.responses import Response
-
-    problem = Problem.of(error)
-    return Response(problem.body(request_id), problem.status, problem.headers())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -18,6 +19,9 @@ BYTES_A_WORKER = 300_000_000
 
 Runtime = Literal["onnx", "torch"]
 Access = Literal["open", "key", "closed"]
+
+# As a browser sends it: in lower case, without a path and without the scheme's own port.
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 
 
 class SettingsError(ValueError):
@@ -59,6 +63,7 @@ class Settings:
             does not count. Each worker counts for itself.
         rate_burst: requests that one may send at once before the rate holds.
         trusted_proxies: addresses or networks whose X-Forwarded-For and -Proto are believed.
+        cors_origins: web pages of these origins may ask (CORS); `*` means those of all.
     """
 
     model: str = "spine_autoencoder:latest"
@@ -83,6 +88,7 @@ class Settings:
     rate_per_s: int = 0
     rate_burst: int = 20
     trusted_proxies: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
 
     @property
     def max_upload_bytes(self) -> int:
@@ -153,6 +159,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         metrics=cast(Access, chosen["metrics"]),
         api_key=_keys(environ.get("SPINE_API_KEY", "")),
         trusted_proxies=_networks(environ.get("SPINE_TRUSTED_PROXIES", "")),
+        cors_origins=_origins(environ.get("SPINE_CORS_ORIGINS", "")),
         **numbers,
     )
 
@@ -201,6 +208,18 @@ def _networks(text: str) -> tuple[str, ...]:
                 " 10.0.0.0/8"
             ) from error
     return networks
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    """Read origins of web pages, as a browser writes them (RFC 6454, 6.2)."""
+    origins = _split(text)
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise SettingsError(
+                f"SPINE_CORS_ORIGINS names {origin!r}; use origins without a path, such as"
+                " https://pacs.example.org, or * for all"
+            )
+    return origins
 
 
 @cache

@@ -92,9 +92,16 @@ def count_prediction(prediction: Prediction) -> None:
     )
 
 
-def count_refusal(problem: Problem, request_id: str) -> None:
-    """Count and log a request that was answered before BentoML saw it."""
-    metrics().refusals.labels(problem.code).inc()
+def count_refusal(problem: Problem, request_id: str, *, is_answer: bool = False) -> None:
+    """Count and log a request that was refused.
+
+    Args:
+        problem: why.
+        request_id: that the client was given.
+        is_answer: it had reached the model's queue or the decoders.
+    """
+    counter = metrics().predictions if is_answer else metrics().refusals
+    counter.labels(problem.code).inc()
     log.info("request %s refused: %d %s", request_id, problem.status, problem.code)
 
 

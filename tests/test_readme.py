@@ -12,7 +12,7 @@ import pytest
 from preprocessing import ImageError
 from serving.contract import Prediction
 from serving.errors import RequestError
-from serving.problems import problem_response
+from serving.problems import Problem
 from serving.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +63,7 @@ def test_the_error_shown_has_the_shape_and_a_code_of_the_service() -> None:
     class AnyProblem(RequestError):
         """Any."""
 
-    body = json.loads(bytes(problem_response(AnyProblem("detail"), "id").body))
+    body = json.loads(Problem.of(AnyProblem("detail")).body("id"))
     assert list(shown) == list(body)
     kind = next(kind for kind in _descendants(ImageError) if kind.code == shown["code"])
     assert (shown["status"], shown["title"]) == (kind.status, kind.title)

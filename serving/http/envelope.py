@@ -11,14 +11,15 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from serving.errors import RequestError, Unauthorized
-from serving.http.access import KeyRing, RateLimit
-from serving.http.gate import REQUEST_ID
+from preprocessing import ImageError
+from serving.contract import RAISED, REQUEST_ID
+from serving.errors import InternalFault, RequestError, Unauthorized, UnknownPath, WrongMethod
+from serving.http.access import Headers, KeyRing, RateLimit
 from serving.problems import FIXED_HEADERS, MEDIA_TYPE, Problem, framework_problem
 from serving.process.drain import drain
 from serving.process.worker import prepare
 from serving.settings import Access, Settings
-from serving.telemetry import count_refusal, log_fault
+from serving.telemetry import count_refusal, log_fault, metrics
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 _SAFE_ID = re.compile(rb"[0-9A-Fa-f-]{1,64}")
 # Server and x-bentoml-* say which software to attack; the others are set here.
 _REPLACED = {b"server", b"x-request-id", b"cache-control", b"x-bentoml-request-id"}
+# A page of another origin may read an error only with these.
+_CORS = (b"access-control-", b"vary")
+_MEDIA_TYPE = MEDIA_TYPE.encode()
 _HEALTH = {"/livez", "/readyz", "/healthz"}
 
 
@@ -51,9 +55,9 @@ class Envelope:
     An unknown path never reaches BentoML, whose metrics would keep about 20 series for each.
 
     Args:
-        app: what answers; an error of ours that it raises becomes the answer.
+        app: what answers; an error that it raises becomes the answer.
         paths: that exist.
-        settings: with keys and rates.
+        settings: with keys, rates and the origins whose pages may ask.
     """
 
     def __init__(self, app: ASGIApp, paths: Mapping[str, KnownPath], settings: Settings) -> None:
@@ -62,6 +66,8 @@ class Envelope:
         self._settings = settings
         self._keys = KeyRing(settings.api_key)
         self._rate = RateLimit(settings.rate_per_s, settings.rate_burst)
+        # Around the refusals too: a page may not read an answer without these headers.
+        self._answer = allow_origins(self._answer_or_refuse, settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI says."""
@@ -72,26 +78,25 @@ class Envelope:
         if scope["type"] == "websocket":  # our server offers none; another one may
             await send({"type": "websocket.close", "code": 1008})
             return
-        request_id = _request_id(scope)
-        scope[REQUEST_ID] = request_id
+        scope[REQUEST_ID] = _request_id(scope)
         if self._settings.trusted_proxies:
             scope["client"] = _address(scope)
-        answer = _Answer(send, request_id)
+        await self._answer(scope, receive, _Answer(send, scope).send)
+
+    async def _answer_or_refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; answer whatever is raised on its way."""
         path = self._paths.get(scope["path"])
         try:
             if path is None:
-                await answer.refuse(framework_problem(404))
-            elif scope["method"] not in path.methods:
-                await answer.refuse(framework_problem(405), allow=", ".join(sorted(path.methods)))
-            else:
-                self._admit(scope, path)
-                await self.app(scope, receive, answer.send)
-        except RequestError as error:
-            await answer.refuse(Problem.of(error))
+                raise UnknownPath("POST an image to /predict; /docs.json describes the service")
+            if scope["method"] not in path.methods:
+                raise WrongMethod(path.methods)
+            self._admit(scope, path)
+            await self.app(scope, receive, send)
         except Exception as error:
-            log_fault(error, request_id)
-            if not answer.started:
-                await answer.send_problem(framework_problem(500))
+            request_id = scope[REQUEST_ID]
+            for message in _messages(_problem(error, request_id), request_id):
+                await send(message)
 
     def _admit(self, scope: Scope, path: KnownPath) -> None:
         """Let a client pass that may ask.
@@ -111,57 +116,96 @@ class Envelope:
         self._rate.take(key or address)
 
 
+def allow_origins(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
+    """Let pages of other origins ask, by CORS; without origins the application stays as it is."""
+    if not origins:
+        return app
+    from starlette.middleware.cors import CORSMiddleware
+
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=("GET", "POST"),
+        allow_headers=("authorization", "content-type", "x-api-key", "x-request-id"),
+        expose_headers=("retry-after", "x-request-id"),
+    )
+
+
+def _problem(error: Exception, request_id: str, *, is_answer: bool = False) -> Problem:
+    """Log and count an error; return what the client learns of it."""
+    if isinstance(error, (ImageError, RequestError)):
+        problem = Problem.of(error)
+        count_refusal(problem, request_id, is_answer=is_answer)
+    else:
+        problem = Problem.of(InternalFault("the fault is the server's; quote the request_id"))
+        log_fault(error, request_id)
+        if is_answer:
+            metrics().predictions.labels(problem.code).inc()
+    error.__traceback__ = None  # whose frames hold the file
+    return problem
+
+
+def _messages(problem: Problem, request_id: str, kept: Headers = ()) -> tuple[Message, Message]:
+    """The ASGI messages of a problem document; `kept` are headers besides its own."""
+    body = problem.body(request_id)
+    headers = {**problem.headers(), "content-length": str(len(body))}
+    if problem.status == HTTPStatus.REQUEST_TIMEOUT:
+        headers["connection"] = "close"  # nobody waits for the rest of this body
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    start = {"type": "http.response.start", "status": problem.status, "headers": [*encoded, *kept]}
+    return start, {"type": "http.response.body", "body": body}
+
+
 class _Answer:
     """One answer on its way out."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
-        self._request_id = request_id
-        self._replaces_body = False
-        self.started = False
+        self._scope = scope
+        self._is_started = False
+        self._drops_body = False
 
     async def send(self, message: Message) -> None:
         """Pass an answer on, or replace it when it is an error of another shape."""
-        if message["type"] == "http.response.start":
-            headers = dict(message.get("headers", ()))
-            is_problem = headers.get(b"content-type", b"").startswith(MEDIA_TYPE.encode())
-            if message["status"] >= 400 and not is_problem:
-                self._replaces_body = True
-                await self.send_problem(framework_problem(message["status"]))
-                return
-            self.started = True
-            await self._send({**message, "headers": self._headers(message.get("headers", ()))})
-        elif not self._replaces_body:
-            await self._send(message)
+        if message["type"] != "http.response.start":
+            if not self._drops_body:
+                await self._send(message)
+            return
+        if self._is_started:
+            self._drops_body = True  # an error behind the start of an answer, which is cut short
+            return
+        self._is_started = True
+        headers = message.get("headers", ())
+        problem = self._other_problem(message["status"], headers)
+        if problem is None:
+            await self._send({**message, "headers": self._headers(headers)})
+            return
+        self._drops_body = True
+        kept = [(name, value) for name, value in headers if name.lower().startswith(_CORS)]
+        start, body = _messages(problem, self._scope[REQUEST_ID], kept)
+        await self._send({**start, "headers": self._headers(start["headers"])})
+        await self._send(body)
 
-    async def refuse(self, problem: Problem, **headers: str) -> None:
-        """Answer, without BentoML, that there is no answer."""
-        count_refusal(problem, self._request_id)
-        await self.send_problem(problem, **headers)
+    def _other_problem(self, status: int, headers: Headers) -> Problem | None:
+        """What is to be answered in place of BentoML's or Starlette's own error."""
+        request_id = self._scope[REQUEST_ID]
+        raised = self._scope.pop(RAISED, None)
+        if raised is not None:
+            return _problem(raised, request_id, is_answer=True)
+        if status < HTTPStatus.BAD_REQUEST:
+            return None
+        if any(name == b"content-type" and value == _MEDIA_TYPE for name, value in headers):
+            return None
+        problem = framework_problem(status)
+        count_refusal(problem, request_id)
+        return problem
 
-    async def send_problem(self, problem: Problem, **headers: str) -> None:
-        """Answer with a problem document."""
-        self.started = True
-        body = problem.body(self._request_id)
-        named = {**problem.headers(), "content-length": str(len(body)), **headers}
-        if problem.status == HTTPStatus.REQUEST_TIMEOUT:
-            named["connection"] = "close"  # nobody waits for the rest of this body
-        encoded = [(name.encode(), value.encode()) for name, value in named.items()]
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": problem.status,
-                "headers": self._headers(encoded),
-            }
-        )
-        await self._send({"type": "http.response.body", "body": body})
-
-    def _headers(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    def _headers(self, headers: Headers) -> list[tuple[bytes, bytes]]:
         """Headers with ours in place of the framework's."""
         kept = [(name, value) for name, value in headers if name.lower() not in _REPLACED]
         if drain().has_begun:
             kept.append((b"connection", b"close"))
-        return [*kept, (b"x-request-id", self._request_id.encode()), *FIXED_HEADERS]
+        return [*kept, (b"x-request-id", self._scope[REQUEST_ID].encode()), *FIXED_HEADERS]
 
 
 def _request_id(scope: Scope) -> str:

@@ -1,6 +1,6 @@
-"""Receive a request's body before BentoML sees the request: bounded in size, time and sum.
+"""Receive and parse a request before BentoML sees it; its body is bounded in size, time and sum.
 
-A slow client so takes none of the time for answering, and no place among those being answered.
+A slow client takes none of the time for answering, and no place among those being answered.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from python_multipart.multipart import parse_options_header
 
+from serving.contract import UPLOAD
 from serving.errors import (
     BodyTooLarge,
     ClientGone,
@@ -21,6 +21,7 @@ from serving.errors import (
     UnsupportedMediaType,
 )
 from serving.http.body import Pieces
+from serving.http.upload import FORM, read_upload
 from serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-# What a request's scope holds of ours.
-RECEIVED = "spine.received"
-REQUEST_ID = "spine.request_id"
-FORM = "multipart/form-data"
 # A generic type says nothing; what the bytes are is read from the bytes in any case.
 RAW = ("application/dicom", "application/octet-stream")
 # The longest boundary has 70; the parser needs 86 ms for the worst 32 kB. What is longer is cut.
@@ -43,29 +40,12 @@ LARGE_BODY_BYTES = 4_000_000
 LARGE_BODIES = 2
 
 
-@dataclass(frozen=True)
-class Received:
-    """A request's complete body.
-
-    Args:
-        body: everything that was sent.
-        media_type: FORM or one of RAW.
-        boundary: of a form.
-        received_at: `time.perf_counter` when the last byte had come.
-    """
-
-    body: bytes
-    media_type: str
-    boundary: bytes
-    received_at: float
-
-
 class Gate:
-    """Let a POST pass when its body is complete and there is room for it.
+    """Let a POST pass when it is complete and as the contract says, and there is room for it.
 
     Args:
-        app: what answers; it finds a `Received` at scope[RECEIVED], and nothing in `receive` but
-            the end of the connection.
+        app: what answers; it finds an `Upload` at scope[UPLOAD], and nothing in `receive` but the
+            end of the connection.
         settings: with the limits.
     """
 
@@ -94,8 +74,9 @@ class Gate:
             self._check_room()  # many may have passed the first check together
             self._n_answering += 1
             try:
-                scope[RECEIVED] = Received(body, media_type, boundary, time.perf_counter())
-                del body  # who takes it out of the scope can free it
+                query, received_at = scope["query_string"], time.perf_counter()
+                scope[UPLOAD] = read_upload(body, media_type, boundary, query, received_at)
+                del body  # the file was copied out of a form
                 await self.app(scope, receive, send)
             finally:
                 self._n_answering -= 1
@@ -235,4 +216,7 @@ def read_media_type(headers: Headers) -> tuple[str, bytes]:
 
 
 def _too_large(allowed: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the body may have {allowed / 1e6:g} MB; send one slice or fewer frames")
+    return BodyTooLarge(
+        f"the body may have {allowed / 1e6:g} MB; send one slice or fewer frames, or let the"
+        " operator raise SPINE_MAX_UPLOAD_MB"
+    )

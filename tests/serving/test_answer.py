@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.calibration.calibration import Calibration, Verdict, calibrate
+from model.calibration.calibration import Calibration, calibrate
 from model.calibration.strata import StratumKey
 from serving.answer import Decision, check_alarm_rate, decide, describe_calibration
-from serving.contract import Upload, parse_alarm_rate
 from serving.errors import BadAlarmRate
+from serving.http.upload import parse_alarm_rate
+from serving.pipeline import Score
 
 T2 = StratumKey("T2", "sagittal", "lumbar", "2D")
 
@@ -23,31 +24,27 @@ def calibration() -> Calibration:
     )
 
 
-def asked(threshold: float | None = None, alarm_rate: float | None = None) -> Upload:
-    return Upload(b"", threshold, alarm_rate, 0.0)
-
-
-def scored(calibration: Calibration, score: float) -> Verdict:
-    return calibration.judge(np.array([score]), T2)
+def scored(calibration: Calibration, score: float, mse: float = 9.0) -> Score:
+    return Score(mse, calibration.judge(np.array([score]), T2), 1, 1)
 
 
 def test_without_a_wish_the_models_own_rate_decides(calibration: Calibration) -> None:
     # Four are as high as 95 or higher: p = 5 / 100, just low enough; 94 has 6 / 100.
     at, above = scored(calibration, 95), scored(calibration, 94)
-    assert decide(asked(), calibration, 9.0, at) == Decision(True, None, 0.05)
-    assert decide(asked(), calibration, 9.0, above) == Decision(False, None, 0.05)
+    assert decide(None, None, calibration, at) == Decision(True, None, 0.05)
+    assert decide(None, None, calibration, above) == Decision(False, None, 0.05)
 
 
 def test_the_requests_rate_decides_in_place_of_the_models(calibration: Calibration) -> None:
-    verdict = scored(calibration, 95)
-    assert decide(asked(alarm_rate=0.04), calibration, 9.0, verdict) == Decision(False, None, 0.04)
-    assert decide(asked(alarm_rate=0.5), calibration, 9.0, verdict) == Decision(True, None, 0.5)
+    score = scored(calibration, 95)
+    assert decide(None, 0.04, calibration, score) == Decision(False, None, 0.04)
+    assert decide(None, 0.5, calibration, score) == Decision(True, None, 0.5)
 
 
 def test_a_threshold_decides_on_the_mse_alone(calibration: Calibration) -> None:
-    verdict = scored(calibration, 0)
-    assert decide(asked(threshold=0.1), calibration, 0.2, verdict) == Decision(True, 0.1, None)
-    assert decide(asked(threshold=0.2), calibration, 0.2, verdict) == Decision(False, 0.2, None)
+    score = scored(calibration, 0, mse=0.2)
+    assert decide(0.1, None, calibration, score) == Decision(True, 0.1, None)
+    assert decide(0.2, None, calibration, score) == Decision(False, 0.2, None)
 
 
 def test_the_log_says_what_the_rate_rests_on(calibration: Calibration) -> None:
@@ -60,10 +57,10 @@ def test_the_log_says_what_the_rate_rests_on(calibration: Calibration) -> None:
 def test_a_rate_that_the_calibration_cannot_hold_says_how_many_studies_it_takes(
     calibration: Calibration,
 ) -> None:
-    check_alarm_rate(asked(alarm_rate=0.01), 99)
-    check_alarm_rate(asked(), 0)
+    check_alarm_rate(0.01, 99)
+    check_alarm_rate(None, 0)
     with pytest.raises(BadAlarmRate, match="takes 999 calibration studies, and there are 99"):
-        check_alarm_rate(asked(alarm_rate=0.001), 99)
+        check_alarm_rate(0.001, 99)
 
 
 def test_a_rate_that_the_slices_own_kind_cannot_hold_is_refused_after_it_is_known() -> None:
@@ -75,9 +72,9 @@ def test_a_rate_that_the_slices_own_kind_cannot_hold_is_refused_after_it_is_know
         channels=["residual"],
         alarm_rate=0.05,
     )
-    check_alarm_rate(asked(alarm_rate=0.01), calibration.n_studies)
+    check_alarm_rate(0.01, calibration.n_studies)
     with pytest.raises(BadAlarmRate, match="takes 99 calibration studies, and there are 60"):
-        decide(asked(alarm_rate=0.01), calibration, 0.0, scored(calibration, 99))
+        decide(None, 0.01, calibration, scored(calibration, 99))
 
 
 @pytest.mark.parametrize("text", ["0", "1", "-0.1", "1e-400", "1.5", "nan", "0,05", ""])

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import bentoml
 import httpx
 import numpy as np
 import pytest
+from starlette.requests import Request
 
 from serving.batching import Batcher
-from serving.contract import Upload
+from serving.contract import RAISED, REQUEST_ID, UPLOAD, Upload
 from serving.errors import ModelUnavailable
 from tests.dicom_files import make_dicom, noise
 from tests.serving.problems import assert_problem
@@ -123,17 +124,33 @@ async def test_the_end_answers_what_is_queued_and_takes_nothing_new(app: Any, di
 
     ending = service.SpineAnomaly()
     gate = hold(ending.batcher)
-    upload = Upload(dicom, None, None, time.perf_counter())
-    queued = [asyncio.create_task(ending._answer(upload, "id"))]
+
+    async def score() -> float:
+        """Predict as a request that is in flight at the end."""
+        scope: dict[str, object] = {
+            "type": "http",
+            REQUEST_ID: "id",
+            UPLOAD: Upload(dicom, None, None, 0.0),
+        }
+        nothing_more: asyncio.Queue[Any] = asyncio.Queue()
+        ctx = SimpleNamespace(
+            request=Request(scope, nothing_more.get), response=SimpleNamespace(status_code=200)
+        )
+        answer = await ending.predict.local(dicom, None, None, ctx=ctx)
+        if isinstance(error := scope.get(RAISED), Exception):
+            raise error
+        return float(answer.reconstruction_mse)
+
+    queued = [asyncio.create_task(score())]
     await until_queued(0, ending.batcher)
-    queued += [asyncio.create_task(ending._answer(upload, "id")) for _ in range(12)]
+    queued += [asyncio.create_task(score()) for _ in range(12)]
     await until_queued(12, ending.batcher)
     closing = asyncio.create_task(ending.close())
     await asyncio.sleep(0)
     with pytest.raises(ModelUnavailable):
-        await ending._answer(upload, "id")
+        await score()
     assert not closing.done()
     gate.set()
     await closing
-    scores = [answer.reconstruction_mse for answer in await asyncio.gather(*queued)]
+    scores = await asyncio.gather(*queued)
     assert scores == pytest.approx([scores[0]] * 13, rel=1e-6)

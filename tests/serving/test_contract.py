@@ -14,9 +14,8 @@ from model.runtime import load_model
 from model.store.find import find_directory
 from preprocessing import read_image
 from preprocessing.decoding import process as decode_process
-from serving.contract import parse_threshold
 from serving.errors import BadThreshold
-from serving.telemetry import log
+from serving.http.upload import parse_threshold
 from tests.dicom_files import make_dicom, noise
 from tests.serving.problems import assert_problem
 
@@ -153,6 +152,32 @@ async def test_a_threshold_that_is_no_number_of_0_or_more_is_refused(
     assert_problem(in_form, 400, "threshold_invalid")
 
 
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        *(("treshold", "threshold"), ("Threshold", "threshold"), ("threshold[]", "threshold")),
+        *(("alarmrate", "alarm_rate"), ("alarm-rate", "alarm_rate"), ("rate", None)),
+        *(("", None), ("patient", None), ("threshold" * 300, None)),
+    ],
+)
+async def test_a_name_that_is_not_taken_is_refused_with_the_nearest_that_is(
+    client: httpx.AsyncClient, dicom: bytes, name: str, nearest: str | None
+) -> None:
+    hint = f"did you mean '{nearest}'? It" if nearest else "it"
+    text, file = "Doe^John", {"file": dicom}
+    in_query = await client.post("/predict", params={name: text}, files=file)
+    in_form = await client.post("/predict", files=file, data={name: text})
+    for where, answer in (
+        ("the query has a parameter", in_query),
+        ("the form has a field", in_form),
+    ):
+        problem = assert_problem(answer, 400, "parameter_unknown")
+        assert problem["detail"] == (
+            f"{where} that /predict does not take; {hint} takes threshold and alarm_rate"
+        )
+        assert "Doe" not in answer.text
+
+
 @pytest.mark.parametrize("threshold", ["0." + "1" * 63, " " * 61 + "0.05", "1" * 100_000 + "x"])
 async def test_a_threshold_above_64_characters_is_refused_and_not_cut(
     client: httpx.AsyncClient, dicom: bytes, threshold: str
@@ -168,16 +193,15 @@ async def test_a_threshold_of_64_characters_is_read() -> None:
 
 
 async def test_a_worker_starts_where_the_decoder_process_does_not(
-    app: Any, monkeypatch: pytest.MonkeyPatch
+    app: Any, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
     from service import SpineAnomaly
 
     decode_process.stop()
     monkeypatch.setattr("sys.executable", "/nowhere/python")
-    lines: list[str] = []
-    monkeypatch.setattr(log, "critical", lambda text, *values: lines.append(text % values))
     worker = SpineAnomaly.inner()  # type: ignore[attr-defined]  # the decorator makes it a Service
-    assert lines == ["compressed slices get 503: the decoder process does not start"]
+    critical = [record.message for record in logged.records if record.levelname == "CRITICAL"]
+    assert critical == ["compressed slices get 503: the decoder process does not start"]
     assert await worker.__is_ready__()
     await worker.close()
 
@@ -250,7 +274,8 @@ async def test_a_body_above_the_limit_is_refused_announced_or_not(
     announced = await client.post(
         "/predict", content=b"x", headers=headers | {"content-length": "32000001"}
     )
-    assert_problem(announced, 413, "body_too_large")
+    problem = assert_problem(announced, 413, "body_too_large")
+    assert "SPINE_MAX_UPLOAD_MB" in problem["detail"]
     answer = await client.post("/predict", content=unannounced(), headers=headers)
     assert_problem(answer, 413, "body_too_large")
 

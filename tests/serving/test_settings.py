@@ -33,6 +33,7 @@ def test_each_variable_is_read_and_printed() -> None:
         "SPINE_RATE_PER_S": "10",
         "SPINE_RATE_BURST": "30",
         "SPINE_TRUSTED_PROXIES": "10.0.0.0/8,::1",
+        "SPINE_CORS_ORIGINS": "https://pacs.example.org,http://localhost:3000",
     }
     assert set(environ) == {f"SPINE_{field.name.upper()}" for field in fields(Settings)}
     settings = read_settings(environ)
@@ -82,3 +83,12 @@ def test_a_wrong_value_is_named_in_one_line(name: str, value: str) -> None:
 def test_a_proxy_that_is_no_network_is_named() -> None:
     with pytest.raises(SettingsError, match=r"SPINE_TRUSTED_PROXIES names 'proxy\.local'"):
         read_settings({"SPINE_TRUSTED_PROXIES": "10.0.0.1,proxy.local"})
+
+
+@pytest.mark.parametrize(
+    "origin", ["pacs.example.org", "https://pacs.example.org/", "https://PACS.example.org", "null"]
+)
+def test_an_origin_that_no_browser_sends_is_named(origin: str) -> None:
+    with pytest.raises(SettingsError, match=f"SPINE_CORS_ORIGINS names '{origin}'; use origins"):
+        read_settings({"SPINE_CORS_ORIGINS": f"http://localhost:3000, {origin}"})
+    assert read_settings({"SPINE_CORS_ORIGINS": "*"}).cors_origins == ("*",)

@@ -8,6 +8,7 @@ from tests.security.http.cases import DICOM, Case, form, part, post, text_part
 
 BAD_THRESHOLD = "400 threshold_invalid"
 BAD_RATE = "400 alarm_rate_invalid"
+UNKNOWN = "400 parameter_unknown"
 
 NUMBERS = (
     "0",
@@ -149,8 +150,8 @@ THRESHOLDS = [
         BAD_THRESHOLD,
     ),
     Case("a threshold of a broken escape", asked("threshold=%zz"), BAD_THRESHOLD),
-    Case("a threshold in capitals", asked("THRESHOLD=Zqmarker"), "200"),
-    Case("a list of thresholds", asked("threshold[]=1&threshold[0]=2"), "200"),
+    Case("a threshold in capitals", asked("THRESHOLD=Zqmarker"), UNKNOWN),
+    Case("a list of thresholds", asked("threshold[]=1&threshold[0]=2"), UNKNOWN),
     Case(
         "a bad threshold and no file",
         form(text_part("threshold", "nan")),
@@ -161,7 +162,14 @@ THRESHOLDS = [
         post(b"x", target="/predict?threshold=nan"),
         f"415 not_dicom | {BAD_THRESHOLD}",
     ),
-    Case("unknown parameters", asked("Zqmarker=Zqmarker&a=b"), "200"),
+    Case("unknown parameters", asked("Zqmarker=Zqmarker&a=b"), UNKNOWN),
+    Case("a name of 7,000 characters", asked("threshold" * 777), UNKNOWN),
+    Case("a thousand names", asked("&".join(f"{n:x}=" for n in range(1500))), UNKNOWN),
+    Case("a misspelt name beside a right one", asked("threshold=1&treshold=1"), UNKNOWN),
+    Case("a name of bytes above 127", asked("%ff%fe=1"), UNKNOWN),
+    Case("an unknown field", filled(Zqmarker="Zqmarker"), UNKNOWN),
+    Case("a field of 20 MB", filled(treshold="1" * 20_000_000), UNKNOWN),
+    Case("a field of a long name", filled(**{"Zqmarker" * 500: "1"}), UNKNOWN),
 ]
 
 ALARM_RATES = [

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from serving.contract import UPLOAD, Upload
 from serving.errors import (
     BodyTooLarge,
     ClientGone,
@@ -12,7 +13,7 @@ from serving.errors import (
     RequestTooSlow,
     UnsupportedMediaType,
 )
-from serving.http.gate import LARGE_BODIES, LARGE_BODY_BYTES, RECEIVED, Gate, Received
+from serving.http.gate import LARGE_BODIES, LARGE_BODY_BYTES, Gate
 from serving.settings import Settings
 
 MB = 1_000_000
@@ -23,7 +24,9 @@ class Client:
     """One request: sends the pieces that it is given, then closes."""
 
     def __init__(self, *headers: tuple[bytes, bytes]) -> None:
-        self.scope: dict[str, Any] = {"type": "http", "method": "POST", "headers": list(headers)}
+        self.scope: dict[str, Any] = {
+            **{"type": "http", "method": "POST", "query_string": b"", "headers": list(headers)}
+        }
         self.pieces: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.n_read = 0
 
@@ -55,8 +58,8 @@ class Application:
         self.may_answer = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        received: Received = scope.pop(RECEIVED)
-        self.bodies.append(bytes(received.body))
+        upload: Upload = scope[UPLOAD]
+        self.bodies.append(upload.data)
         await self.may_answer.wait()
 
 
