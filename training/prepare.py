@@ -23,6 +23,7 @@ from training.data.teacher import RELEASED, label_by_model, load_teacher
 from training.data.training_set import IndexArray
 from training.errors import NotResumable, TooFewImages
 from training.options import Options, read_run, versions
+from training.writing import write_json
 
 CACHE = "cache"
 
@@ -182,5 +183,5 @@ def _begin(
         "cpu_count": os.cpu_count(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    report.write_json(folder / report.RUN_FILE, state)
+    write_json(folder / report.RUN_FILE, state)
     return state

@@ -1,28 +1,24 @@
-"""Write what a run leaves behind: run.json, metrics.csv, loss.png, errors.png."""
+"""Write what a run leaves behind: metrics.csv, loss.png, errors.png."""
 
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.networks.autoencoder import EpochMetrics
+from training.pages.pictures import save_figure
+from training.writing import write_csv
 
 METRICS_FILE = "metrics.csv"
 RUN_FILE = "run.json"
 LOSS_PLOT = "loss.png"
 ERRORS_PLOT = "errors.png"
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write indented JSON, aside and then renamed."""
-    _replace(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_metrics(path: Path, history: Sequence[EpochMetrics]) -> None:
@@ -49,20 +45,8 @@ def read_metrics(path: Path) -> dict[tuple[str, int], EpochMetrics]:
     return {(line.network, line.step): line for line in lines}
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write a CSV file, aside and then renamed."""
-    aside = path.with_name(path.name + ".part")
-    with aside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(rows)
-    aside.replace(path)
-
-
 def plot_loss(path: Path, history: Sequence[EpochMetrics]) -> None:
     """Draw the loss of both networks over the steps of the last training."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     networks = sorted({metrics.network for metrics in history})
     for axes, name in zip(
@@ -71,7 +55,7 @@ def plot_loss(path: Path, history: Sequence[EpochMetrics]) -> None:
         lines = [metrics for metrics in history if metrics.network == name]
         axes.plot([line.step for line in lines], [line.loss for line in lines], marker=".")
         axes.set(title=name, xlabel="step", ylabel="loss", yscale="log")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_errors(
@@ -90,8 +74,6 @@ def plot_errors(
         keep: which slices are in the cleaned set, [N].
         threshold: the default decision's.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 6), layout="constrained")
     highest = float(max(before.max(), after.max(), threshold)) * 1.02 or 1.0
     bins = np.linspace(0, highest, 60).tolist()
@@ -104,16 +86,4 @@ def plot_errors(
     lower.axvline(threshold, color="black", linestyle="--", label="threshold")
     lower.set_xlabel("reconstruction MSE")
     lower.legend()
-    _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
-    aside = path.with_name(path.name + ".part")
-    figure.savefig(aside, format="png", dpi=120, metadata={"Software": None})
-    aside.replace(path)
-
-
-def _replace(path: Path, text: str) -> None:
-    aside = path.with_name(path.name + ".part")
-    aside.write_text(text, "utf-8")
-    aside.replace(path)
+    save_figure(figure, path)

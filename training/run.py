@@ -17,7 +17,7 @@ from model.calibration.calibration import Calibration
 from model.scoring import CHANNELS, COLUMNS, residual_map
 from training import release, report
 from training.cleaning.audit import AUDIT_TABLE, AuditRow, audit_rows, count_changes, write_audit
-from training.cleaning.audit_page import AUDIT_PAGE, write_page
+from training.cleaning.audit_page import AUDIT_PAGE, write_audit_page
 from training.cleaning.clean import Cleaned, Setup, clean, fold_folder
 from training.cleaning.rca import Round
 from training.data.training_set import TrainingSet
@@ -27,6 +27,7 @@ from training.networks.autoencoder import EpochMetrics
 from training.networks.detector import TrainedDetector
 from training.options import Options
 from training.prepare import Started, start
+from training.writing import write_json
 
 FINAL = "final"
 
@@ -88,7 +89,7 @@ def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[
             for name, before, after in zip(names, clock, clock[1:], strict=False)
         },
     }
-    report.write_json(folder / report.RUN_FILE, state)
+    write_json(folder / report.RUN_FILE, state)
     return state
 
 
@@ -125,7 +126,7 @@ def _audit(folder: Path, run: Started, rounds: Sequence[Round], setup: Setup) ->
     rows = audit_rows(run.sources(run.split.train), rounds, run.members, COLUMNS)
     write_audit(folder / AUDIT_TABLE, rows)
     pictures = _pictures(rows, run, last, setup)
-    write_page(folder / AUDIT_PAGE, rows, rounds, COLUMNS, pictures)
+    write_audit_page(folder / AUDIT_PAGE, rows, rounds, COLUMNS, pictures)
 
 
 def _pictures(

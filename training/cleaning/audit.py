@@ -11,7 +11,7 @@ import numpy as np
 from training.cleaning.outliers import JOINT, BoolArray, IndexArray, Members
 from training.cleaning.rca import Round
 from training.data.collection import Source
-from training.report import write_csv
+from training.writing import write_csv
 
 AUDIT_TABLE = "audit.csv"
 REMOVED, RETURNED = "removed", "returned"

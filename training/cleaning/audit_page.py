@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from string import Template
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.cleaning.audit import REMOVED, AuditRow, count_changes
-from training.cleaning.histogram import draw_histogram
-from training.cleaning.png import data_uri, encode_png, heat_palette, shrink, to_bytes
+from training.cleaning.outliers import BoolArray, ScoreArray
 from training.cleaning.rca import Round
+from training.pages.pictures import figure_picture, grey_picture, heat_picture
+from training.pages.render import write_page
 
 AUDIT_PAGE = "audit.html"
-_TEMPLATE = Path(__file__).with_name("audit_page.html")
-# Pages of more pictures show smaller ones: a browser bears some tens of megabytes.
+# Pages of more pictures show smaller ones: a browser copes with some tens of megabytes.
 _SIDES = ((400, 128), (4000, 64))
 _SMALLEST_SIDE = 48
+_BINS = 48
 
 Picture = NDArray[np.floating]
 
 
-def write_page(
+def write_audit_page(
     path: Path,
     rows: Sequence[AuditRow],
     rounds: Sequence[Round],
@@ -41,103 +41,66 @@ def write_page(
         pictures: of each row: its slice, [S, S] in [0, 1], and the residual map, [h, w], or None
             where there is none; taken one by one.
     """
-    head, tail = (
-        Template(_TEMPLATE.read_text("utf-8"))
-        .substitute(_page_values(rows, rounds, channels), images="\0")
-        .split("\0")
-    )
-    aside = path.with_name(path.name + ".part")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(head)
-        side = next((s for most, s in _SIDES if len(rows) <= most), _SMALLEST_SIDE)
-        for row, (picture, residual) in zip(rows, pictures, strict=True):
-            file.write(_item(row, picture, residual, side))
-        file.write(tail)
-    aside.replace(path)
-
-
-def _page_values(
-    rows: Sequence[AuditRow], rounds: Sequence[Round], channels: Sequence[str]
-) -> dict[str, str]:
-    n_removed = sum(row.state == REMOVED for row in rows)
-    n_images = len(rounds[-1].keep) if rounds else 0
-    summary = (
-        f"{n_removed} of {n_images} images are in quarantine after {len(rounds)} rounds. Write keep"
-        " or drop beside an image, save overrides.csv into the folder of the run or name it with"
-        " --overrides, and the next run does as you say."
-    )
-    return {
-        "summary": escape(summary),
-        "rounds": _rounds_table(rounds),
-        "histograms": "".join(
-            draw_histogram(values, done.keep, f"round {number}, {name}")
-            for number, done in enumerate(rounds, 1)
-            for name, values in _drawn(done, channels)
-        ),
-        "states": _choices(row.state for row in rows),
-        "channels": _choices(row.channel for row in rows),
-        "numbers": _choices(str(row.round) for row in rows),
-        "folds": _choices(str(row.fold) for row in rows),
-        "judged": _choices(row.judged_as for row in rows),
-    }
-
-
-def _drawn(done: Round, channels: Sequence[str]) -> list[tuple[str, NDArray[np.float64]]]:
-    drawn = [(channels[0], done.scores[:, 0])]
-    if done.judged is not None:
-        drawn.append(("highest robust z", np.maximum(done.judged.highest(), 0.1)))
-    return drawn
-
-
-def _rounds_table(rounds: Sequence[Round]) -> str:
-    cells = "".join(
-        "<tr>" + "".join(f"<td>{value}</td>" for value in counts.values()) + "</tr>"
-        for counts in count_changes(rounds)
-    )
-    titles = ("round", "newly quarantined", "returned", "in quarantine after it")
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    return f"<table><tr>{head}</tr>{cells}</table>"
-
-
-def _choices(values: Iterable[str]) -> str:
-    options = "".join(f"<option>{escape(value)}</option>" for value in sorted(set(values)))
-    return f'<option value="">all</option>{options}'
-
-
-def _item(
-    row: AuditRow,
-    picture: Picture,
-    residual: Picture | None,
-    side: int,
-) -> str:
-    images = _image(encode_png(to_bytes(shrink(picture, side))), "slice")
-    if residual is not None:
-        small = shrink(residual, side)
-        # Its own brightest pixels set the scale: where the error lies, not how large it is.
-        pixels = to_bytes(small, float(np.percentile(small, 99.5)))
-        images += _image(encode_png(pixels, heat_palette()), "residual map")
-    z = "" if row.z is None else f"{row.z:.1f}"
-    data = {
-        "path": row.path,
-        "frame": row.frame,
-        "state": row.state,
-        "channel": row.channel,
-        "round": row.round,
-        "fold": row.fold,
-        "judged": row.judged_as,
-        "z": z,
-    }
-    attributes = " ".join(f'data-{n}="{escape(str(value))}"' for n, value in data.items())
-    return (
-        f"<li {attributes}>{images}"
-        f'<p class="path">{escape(row.path)}, frame {row.frame}</p>'
-        f"<p>{row.sop_hash} &middot; {row.state}, rounds {row.history}</p>"
-        f"<p>{escape(row.channel)}, z {z or '&ndash;'} of the {row.judged_as}, fold {row.fold},"
-        f" MSE {row.reconstruction_mse:.4g}</p>"
-        '<p><label>decision <select><option value=""></option><option>keep</option>'
-        "<option>drop</option></select></label></p></li>\n"
+    write_page(
+        path,
+        "audit.html",
+        n_removed=sum(row.state == REMOVED for row in rows),
+        n_images=len(rounds[-1].keep) if rounds else 0,
+        rounds=[tuple(counts.values()) for counts in count_changes(rounds)],
+        histograms=list(_histograms(rounds, channels)),
+        rows=rows,
+        images=_images(rows, pictures),
     )
 
 
-def _image(png: bytes, text: str) -> str:
-    return f'<img src="{data_uri(png)}" alt="{text}">'
+def draw_histogram(values: ScoreArray, keep: BoolArray, name: str) -> Figure:
+    """Draw how many images have which score, the kept ones below, the others on top of them.
+
+    Args:
+        values: scores, [N]; on a logarithmic axis if all are positive.
+        keep: which images are kept, [N].
+        name: of the score.
+    """
+    figure = Figure(figsize=(4.8, 2.2), layout="constrained")
+    axes = figure.subplots()
+    low, high = float(values.min()), float(values.max())
+    is_log = low > 0
+    high = high if high > low else low + abs(low or 1)
+    bins = (np.geomspace if is_log else np.linspace)(low, high, _BINS + 1)
+    axes.hist(
+        [values[keep], values[~keep]],
+        bins.tolist(),
+        stacked=True,
+        color=["C0", "C3"],
+        label=[f"{int(keep.sum())} kept", f"{int((~keep).sum())} in quarantine"],
+    )
+    # Few are removed: on a plain axis their bars would not be seen next to the kept ones'.
+    axes.set_yscale("symlog", linthresh=1)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set(xlabel=name, ylabel="images", xscale="log" if is_log else "linear")
+    ticks = bins[:: _BINS // 4]
+    axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+    axes.minorticks_off()
+    figure.legend(loc="outside upper right", ncols=2, fontsize="small", frameon=False)
+    return figure
+
+
+def _histograms(rounds: Sequence[Round], channels: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Draw the scores of each round: (URI, caption)."""
+    for number, done in enumerate(rounds, 1):
+        drawn = [(channels[0], done.scores[:, 0])]
+        if done.judged is not None:
+            drawn.append(("highest robust z", np.maximum(done.judged.highest(), 0.1)))
+        for name, values in drawn:
+            uri = figure_picture(draw_histogram(values, done.keep, name))
+            yield uri, f"Round {number}: {name}"
+
+
+def _images(
+    rows: Sequence[AuditRow], pictures: Iterable[tuple[Picture, Picture | None]]
+) -> Iterator[tuple[AuditRow, str, str | None]]:
+    """Encode the pictures of each row when the page comes to it."""
+    side = next((s for most, s in _SIDES if len(rows) <= most), _SMALLEST_SIDE)
+    for row, (picture, residual) in zip(rows, pictures, strict=True):
+        residual_uri = None if residual is None else heat_picture(residual, side)
+        yield row, grey_picture(picture, side), residual_uri

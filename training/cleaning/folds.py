@@ -21,6 +21,7 @@ from model.spec import AutoencoderConfig, InspectorConfig
 from training.config import FitConfig
 from training.data.training_set import IndexArray, TrainingSet
 from training.errors import Diverged, TooFewImages
+from training.writing import aside
 
 ScoreArray = NDArray[np.float64]
 Networks = tuple[AutoencoderConfig, InspectorConfig]
@@ -178,10 +179,8 @@ def run_job(job: FoldJob, train_and_score: TrainAndScore) -> None:
             f"fold {job.fold} of round {job.round} gave scores that are no numbers;"
             " lower --learning-rate"
         )
-    aside = job.folder / f"{SCORES_FILE}.part"
-    with aside.open("wb") as file:
+    with aside(job.folder / SCORES_FILE) as part, part.open("wb") as file:
         np.savez(file, scores=scores, key=np.array(job.key()))
-    aside.replace(job.folder / SCORES_FILE)
     for path in job.folder.iterdir():
         if path.name not in _KEPT:
             path.unlink()

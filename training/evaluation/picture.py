@@ -10,6 +10,7 @@ from model.runtime import LoadedModel, load_model
 from model.scoring import anomaly_map, reconstruction_mse
 from model.store.find import find_directory
 from preprocessing import to_input
+from training.evaluation.plots import plot_pictures
 from training.phantoms.phantom import phantom_slice
 
 
@@ -22,26 +23,15 @@ def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "voi
         seed: of the phantom.
         kind: of the anomaly.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     x = to_input(phantom_slice(seed, 0, kind), model.spec.input)[None]
     outputs = model.compute(x)
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
     mse = reconstruction_mse(outputs.x_small, outputs.x_hat)[0]
-    panels = (
-        (f"slice (phantom, {kind})", x, "gray", 1.0),
-        (f"reconstruction, MSE {mse:.3f}", outputs.x_hat, "gray", 1.0),
-        ("anomaly map", anomaly_map(x, outputs), "inferno", 1.0),
-    )
-    for axis, (title, image, colours, high) in zip(axes, panels, strict=True):
-        axis.imshow(image[0, 0], cmap=colours, vmin=0, vmax=high)
-        axis.set_title(title, fontsize=10)
-        axis.axis("off")
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+    panels = [
+        (f"slice (phantom, {kind})", x[0, 0], "gray"),
+        (f"reconstruction, MSE {mse:.3f}", outputs.x_hat[0, 0], "gray"),
+        ("anomaly map", anomaly_map(x, outputs)[0, 0], "inferno"),
+    ]
+    plot_pictures(path, panels, per_row=3, side=3.0)
 
 
 @click.command()

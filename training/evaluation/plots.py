@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from model.scoring import MSE
 from training.evaluation.judged import MAIN
+from training.pages.pictures import save_figure
 
 if TYPE_CHECKING:
     from training.evaluation.evaluate import Evaluation
 
-_PER_ROW = 7
-
 
 def plot_auroc(path: Path, evaluation: Evaluation) -> None:
     """Draw each kind's AUROC with its interval, and that of the reconstruction MSE beside it."""
-    from matplotlib.figure import Figure
-
     kinds = evaluation.kinds
     figure = Figure(figsize=(8, 1.2 + 0.3 * len(kinds)), layout="constrained")
     axes = figure.subplots()
@@ -37,32 +37,29 @@ def plot_auroc(path: Path, evaluation: Evaluation) -> None:
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.02), xlabel="AUROC")
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_channels(path: Path, evaluation: Evaluation) -> None:
     """Draw a table of colours: the AUROC of each score for each kind."""
-    from matplotlib.figure import Figure
-
     kinds, columns = evaluation.kinds, evaluation.columns
     areas = np.array([[kind.scores[name].auroc for name in columns] for kind in kinds])
     size = (3.5 + 0.9 * len(columns), 1.6 + 0.3 * len(kinds))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    axes.imshow(areas, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
-    for row, column in np.ndindex(areas.shape):
-        axes.text(column, row, f"{areas[row, column]:.2f}", ha="center", va="center", fontsize=8)
+    axes.imshow(areas, cmap="RdBu", vmin=0, vmax=1, aspect="auto")
+    for (row, column), area in np.ndenumerate(areas):
+        colour = "white" if abs(area - 0.5) > 0.3 else "black"
+        axes.text(column, row, f"{area:.2f}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", fontsize=8)
     axes.set_yticks(range(len(kinds)), [kind.kind for kind in kinds], fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_alarms(path: Path, evaluation: Evaluation) -> None:
     """Draw the realised alarm rates of all repeats with what was promised."""
-    from matplotlib.figure import Figure
-
     alarms = evaluation.alarms
-    figure = Figure(figsize=(8, 3), layout="constrained")
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes = figure.subplots()
     rates = [repeat.rate for repeat in alarms.repeats]
     highest = max([*rates, alarms.realised, alarms.counted_bound, alarms.bound]) * 1.1
@@ -75,26 +72,34 @@ def plot_alarms(path: Path, evaluation: Evaluation) -> None:
     ):
         axes.axvline(value, color="black", linestyle=style, label=label)
     axes.set(xlabel="alarms on usual slices, a study counting once", ylabel="repeats")
-    axes.legend(fontsize=8)
-    _save(figure, path)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    save_figure(figure, path)
 
 
 def plot_examples(path: Path, evaluation: Evaluation) -> None:
     """Draw the first image of each kind as the model saw it."""
-    from matplotlib.figure import Figure
+    plot_pictures(path, [(kind, x, "gray") for kind, x in evaluation.examples.items()])
 
-    examples = evaluation.examples
-    n_rows = -(-len(examples) // _PER_ROW)
-    figure = Figure(figsize=(2 * _PER_ROW, 2.2 * n_rows), layout="constrained")
-    for axes in figure.subplots(n_rows, _PER_ROW, squeeze=False).ravel():
+
+def plot_pictures(
+    path: Path,
+    pictures: Sequence[tuple[str, NDArray[np.floating], str]],
+    per_row: int = 7,
+    side: float = 2.0,
+) -> None:
+    """Draw pictures in rows.
+
+    Args:
+        path: of the PNG.
+        pictures: of each: its title, values in [0, 1], [H, W], and the name of its colours.
+        per_row: so many.
+        side: of one, in inches.
+    """
+    n_rows = -(-len(pictures) // per_row)
+    figure = Figure(figsize=(side * per_row, 1.1 * side * n_rows), layout="constrained")
+    for axes in figure.subplots(n_rows, per_row, squeeze=False).ravel():
         axes.axis("off")
-    for axes, (kind, picture) in zip(figure.axes, examples.items(), strict=False):
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
-        axes.set_title(kind, fontsize=8)
-    _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
-    aside = path.with_name(path.name + ".part")
-    figure.savefig(aside, format="png", dpi=110, metadata={"Software": None})
-    aside.replace(path)
+    for axes, (title, values, colours) in zip(figure.axes, pictures, strict=False):
+        axes.imshow(values, cmap=colours, vmin=0, vmax=1)
+        axes.set_title(title, fontsize="small")
+    save_figure(figure, path)

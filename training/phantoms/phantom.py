@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
 from preprocessing import Slice, read_image
-from training.cleaning.png import encode_png
 from training.phantoms.kinds import FAULTS, FINDINGS, KINDS, TRUTH_FILE
 from training.phantoms.masks import render_labels
 from training.phantoms.painting import render, render_axial
@@ -126,7 +126,7 @@ def write_phantoms(
         box = _bounding_box(phantom.mask)
         if masks:
             labels = phantom_labels(seed, index, kind, size)
-            (masks / f"{path.stem}.png").write_bytes(encode_png(labels))
+            Image.fromarray(labels).save(masks / f"{path.stem}.png")
         rows.append((path.name, kind, phantom.contrast, *box, seed, index))
         yield path
     with (out / TRUTH_FILE).open("w", newline="") as file:

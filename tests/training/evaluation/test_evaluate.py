@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from model.anatomy import halve
 from model.calibration.calibration import calibrate
@@ -20,7 +21,6 @@ from model.runtime import LoadedModel, load_model
 from model.scoring import Outputs
 from model.store.find import find_directory
 from preprocessing import InputSpec, read_image
-from training.cleaning.png import encode_png
 from training.data.collection import Source, load_images
 from training.errors import WrongMasks
 from training.evaluation import cases as cases_of
@@ -149,7 +149,7 @@ def test_a_user_of_masks_for_other_slices_is_told(
 ) -> None:
     with pytest.raises(WrongMasks, match="no mask of these 6 slices"):
         next(cases_of.held_out_cases([folder / "dicom"], sources, tmp_path))
-    (tmp_path / "phantom_00000.png").write_bytes(encode_png(np.zeros((8, 8), np.uint8)))
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "phantom_00000.png")
     with pytest.raises(WrongMasks, match=r"phantom_00000.png: the mask has 8 x 8 pixels"):
         list(cases_of.held_out_cases([folder / "dicom"], sources, tmp_path))
     (tmp_path / "phantom_00000.png").write_text("no picture")
