@@ -1,4 +1,4 @@
-"""What is refused, how it is named, and what it may cost."""
+"""How a refusal is named; what is refused or tolerated in all is in tests/security/files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 
 from preprocessing import ImageError, errors, read_image
 from preprocessing.limits import Limits
@@ -70,63 +68,19 @@ def test_a_program_in_the_preamble_is_refused(magic: bytes) -> None:
     assert code_of(magic + data[len(magic) :]) == "executable_preamble"
 
 
-def test_a_tiff_preamble_is_a_dual_personality_file_and_is_read() -> None:
-    data = native(RAMP)
-    np.testing.assert_array_equal(read_image(b"II*\0" + data[4:]).pixels, RAMP)
-
-
-@pytest.mark.parametrize("modality", ["CT", "US", "CR", "PT", "DX", "NM", "XA", "SEG", "RTDOSE"])
+@pytest.mark.parametrize("modality", ["CT", "SEG"])
 def test_other_modalities_are_refused(modality: str) -> None:
     assert code_of(native(RAMP, Modality=modality)) == "wrong_modality"
 
 
-@pytest.mark.parametrize("sop_class", ["2", "2.1", "6.1", "1", "128", "12.1", "20", "481.2"])
+@pytest.mark.parametrize("sop_class", ["2", "481.2"])
 def test_sop_classes_of_other_modalities_are_refused_whatever_modality_says(sop_class: str) -> None:
     assert code_of(native(RAMP, SOPClassUID=STORAGE + sop_class)) == "wrong_modality"
 
 
-@pytest.mark.parametrize("sop_class", ["88.11", "88.33", "104.1", "11.1", "66.4", "9.1.1", "4.2"])
+@pytest.mark.parametrize("sop_class", ["88.11", "4.2"])
 def test_objects_that_are_no_images_are_refused(sop_class: str) -> None:
     assert code_of(native(RAMP, SOPClassUID=STORAGE + sop_class)) == "not_an_image"
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"Modality": None},
-        {"Modality": ""},
-        {"SOPClassUID": STORAGE + "7"},
-        {"SOPClassUID": STORAGE + "7.3"},
-        {"SOPClassUID": STORAGE + "4.1"},
-        {"SOPClassUID": STORAGE + "30"},
-        {"SOPClassUID": "1.3.12.2.1107.5.9.1"},
-        {"SpecificCharacterSet": "ISO_IR 192", "SeriesDescription": "W\u00fcrfel"},
-        {"StudyDate": "20200101"},
-        {"PhotometricInterpretation": None},
-        {"SamplesPerPixel": None},
-        {"PixelRepresentation": None},
-        {"BitsStored": None, "HighBit": None},
-        {"NumberOfFrames": "0"},
-        {"NumberOfFrames": ""},
-    ],
-    ids=str,
-)
-def test_what_is_missing_or_unusual_but_clear_is_read(changes: dict[str, Any]) -> None:
-    np.testing.assert_array_equal(read_image(native(RAMP, **changes)).pixels, RAMP)
-
-
-@pytest.mark.parametrize("syntax", NATIVE.values(), ids=NATIVE)
-@pytest.mark.parametrize("strip", [128, META], ids=["no preamble", "no preamble and prefix"])
-def test_files_without_preamble_are_read(syntax: str, strip: int) -> None:
-    np.testing.assert_array_equal(read_image(native(RAMP, syntax)[strip:]).pixels, RAMP)
-
-
-@pytest.mark.parametrize("name", ["implicit", "explicit", "big endian"])
-def test_a_bare_data_set_is_read(name: str) -> None:
-    data = native(RAMP, NATIVE[name])
-    order = ">" if name == "big endian" else "<"
-    start = data.index(struct.pack(order + "HH", 0x0008, 0x0016))
-    np.testing.assert_array_equal(read_image(data[start:]).pixels, RAMP)
 
 
 def test_a_wrong_transfer_syntax_uid_does_not_hide_the_true_encoding() -> None:
@@ -137,23 +91,6 @@ def test_a_wrong_transfer_syntax_uid_does_not_hide_the_true_encoding() -> None:
     assert length == b"\x12\0"
     claimed = implicit[: at - 2] + b"\x14\0" + b"1.2.840.10008.1.2.1\0" + implicit[at + 18 :]
     np.testing.assert_array_equal(read_image(claimed).pixels, RAMP)
-
-
-def test_a_sixteen_bit_image_with_vr_ob_is_read() -> None:
-    data = native(RAMP).replace(b"\xe0\x7f\x10\0OW", b"\xe0\x7f\x10\0OB")
-    np.testing.assert_array_equal(read_image(data).pixels, RAMP)
-
-
-def test_an_unknown_vr_is_passed_over() -> None:
-    data = native(RAMP).replace(b"\x10\0\x20\0LO", b"\x10\0\x20\0ZZ")
-    image = read_image(data)
-    np.testing.assert_array_equal(image.pixels, RAMP)
-    assert image.facts.patient_id == "P1"
-
-
-def test_implicit_elements_inside_an_explicit_data_set_are_read() -> None:
-    stray = struct.pack("<HHL", 0x0009, 0x1001, 4) + b"ABCD"
-    np.testing.assert_array_equal(read_image(with_bytes_before_the_rest(stray)).pixels, RAMP)
 
 
 def test_a_decimal_string_that_is_too_long_is_read() -> None:
@@ -221,30 +158,6 @@ def test_every_cut_of_a_file_is_refused() -> None:
                 read_image(data[:length])
 
 
-def test_thirty_thousand_open_sequences_exceed_the_depth() -> None:
-    nested = (long_element(0x0008, 0x1140, b"SQ", 0xFFFFFFFF) + item()) * 30_000
-    assert code_of(with_bytes_before_the_rest(nested)) == "limit_exceeded"
-
-
-def test_sequences_nested_with_lengths_exceed_the_depth_too() -> None:
-    nested = b""
-    for _ in range(3_000):
-        inner = item(len(nested)) + nested
-        nested = long_element(0x0008, 0x1140, b"SQ", len(inner), inner)
-    assert code_of(with_bytes_before_the_rest(nested)) == "limit_exceeded"
-
-
-def test_four_hundred_thousand_empty_items_exceed_their_number() -> None:
-    items = item(0) * 400_000
-    data = with_bytes_before_the_rest(long_element(0x0008, 0x1140, b"SQ", len(items), items))
-    assert code_of(data) == "limit_exceeded"
-
-
-def test_too_many_elements_exceed_their_number() -> None:
-    elements = struct.pack("<HH2sH", 0x0008, 0x0001, b"UI", 0) * 250_000
-    assert code_of(with_bytes_before_the_rest(elements)) == "limit_exceeded"
-
-
 def test_too_large_a_header_is_refused() -> None:
     private = long_element(0x0009, 0x1001, b"OB", 17 << 20, b"\0" * (17 << 20))
     assert code_of(with_bytes_before_the_rest(private)) == "limit_exceeded"
@@ -252,10 +165,6 @@ def test_too_large_a_header_is_refused() -> None:
 
 def test_too_large_a_file_is_refused() -> None:
     assert code_of(native(RAMP) + b"\0" * 100, Limits(max_bytes=500)) == "limit_exceeded"
-
-
-def test_zeros_behind_the_pixel_data_are_never_looked_at() -> None:
-    np.testing.assert_array_equal(read_image(native(RAMP) + b"\0" * 10_000_000).pixels, RAMP)
 
 
 def deflated(data_set: bytes, behind: bytes = b"") -> bytes:
@@ -294,15 +203,6 @@ def test_an_unknown_sequence_of_undefined_length_is_implicit_inside() -> None:
     delimiters = struct.pack("<HHLHHL", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
     unknown = long_element(0x0009, 0x1001, b"UN", 0xFFFFFFFF, item() + inner + delimiters)
     np.testing.assert_array_equal(read_image(with_bytes_before_the_rest(unknown)).pixels, RAMP)
-
-
-def test_the_pixels_of_an_icon_are_not_those_of_the_image() -> None:
-    icon = Dataset()
-    icon.Rows = icon.Columns = 1
-    icon.PixelData = b"\1\1"
-    icon["PixelData"].VR = "OB"
-    image = read_image(native(RAMP, IconImageSequence=Sequence([icon])))
-    np.testing.assert_array_equal(image.pixels, RAMP)
 
 
 def test_every_error_has_its_own_code_and_a_client_status() -> None:
