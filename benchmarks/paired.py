@@ -1,85 +1,134 @@
 """Compare this checkout's service with another's, in turns: `python -m benchmarks.paired --help`.
 
 Machines are shared and drift: both servers run at the same time, one is driven while the other
-idles, and what counts is the difference of the turns' medians.
+idles, and what counts is the median of the turns' differences.
 """
 
 from __future__ import annotations
 
 import statistics
+import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from benchmarks.contenders.starting import contenders
-from benchmarks.driver import bottleneck, drive
-from benchmarks.load import find_files
-from benchmarks.processes import HERE, Server, free_port, running, tree_cpu_s
+from benchmarks.load import ask, find_files, measure, numbers
+from benchmarks.processes import HERE, Server, free_port, running
+from benchmarks.tables import header, line, spread
+
+_FIELDS = {
+    "p50_ms": "p50, ms",
+    "server_cpu_ms": "CPU-ms a request",
+    "requests_per_s": "requests/s",
+}
+_SCORES = ("reconstruction_mse", "anomaly_score", "p_value")
+_WARM_S = 2.0
+
+Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One server driven for a few seconds."""
-
-    cpu_ms: float
-    p50_ms: float
-    requests_per_s: float
-
-
-def turn(server: Server, files: list[Path], clients: int, seconds: float) -> Turn:
-    """Drive one server."""
-    before = tree_cpu_s(server.pid)
-    (load,) = drive(server.port, files, [(clients, seconds)])
-    if load.errors or not load.requests:
-        raise click.ClickException(f"the run had errors: {load.errors}")
-    if reason := bottleneck(load):
-        click.echo(f"do not quote this: {reason}", err=True)
-    used_ms = (tree_cpu_s(server.pid) - before) * 1e3
-    return Turn(used_ms / load.requests, load.p50_ms, load.requests_per_s)
+def count_equal(this: Server, other: Server, files: Sequence[Path]) -> dict[str, int]:
+    """Count the files to which both servers answer the same of each score, to the last digit."""
+    n_equal = dict.fromkeys(_SCORES, 0)
+    for path in files:
+        ours, theirs = (ask(server.port, path.read_bytes(), "a server") for server in (this, other))
+        for name in _SCORES:
+            n_equal[name] += ours[name] == theirs[name]
+    return n_equal
 
 
-@click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+def turn(server: Server, files: Sequence[Path], clients: int, seconds: float) -> Row:
+    """Drive one server.
+
+    Raises:
+        ClickException: a request was not answered with 200.
+    """
+    row = measure(server, files, clients, seconds)
+    if row["errors"] or not row["requests"]:
+        raise click.ClickException(f"the run had errors: {row['errors']}")
+    if row["not_quoted"]:
+        click.echo(f"do not quote this: {row['not_quoted']}", err=True)
+    return row
+
+
+def table(pairs_by_clients: dict[int, list[tuple[Row, Row]]]) -> str:
+    """Write markdown: medians of the turns with their ranges, and the median of the differences.
+
+    Args:
+        pairs_by_clients: number of clients -> (this, other) of each turn.
+    """
+    lines = header(["clients", "", "this", "other", "this - other", "in percent"])
+    for clients, pairs in pairs_by_clients.items():
+        for field, title in _FIELDS.items():
+            ours, theirs = ([row[field] for row in rows] for rows in zip(*pairs, strict=True))
+            both = list(zip(ours, theirs, strict=True))
+            difference = statistics.median(mine - other for mine, other in both)
+            share = statistics.median(mine / other - 1 for mine, other in both)
+            cells = (spread({field: values}, field) for values in (ours, theirs))
+            lines.append(line([str(clients), title, *cells, f"{difference:+.2f}", f"{share:+.1%}"]))
+    return "\n".join(lines)
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--other", required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--clients", default=8, show_default=True)
-@click.option("--seconds", default=5.0, show_default=True, help="Length of each turn.")
-@click.option("--turns", default=8, show_default=True, help="Of each server.")
-def main(files: tuple[Path, ...], other: Path, clients: int, seconds: float, turns: int) -> None:
+@click.option("--clients", callback=numbers, default="1,32", help="With commas between.")
+@click.option("--seconds", default=5.0, type=click.FloatRange(0.1), help="Length of each turn.")
+@click.option("--turns", default=8, type=click.IntRange(1), help="Of each server.")
+@click.option("--workers", default=1, type=click.IntRange(1), help="Processes of each server.")
+@click.option("--quick", is_flag=True, help="One short turn, to see that it works.")
+def main(
+    files: tuple[Path, ...],
+    other: Path,
+    clients: list[int],
+    seconds: float,
+    turns: int,
+    workers: int,
+    quick: bool,
+) -> None:
     """Post FILES in turn to this checkout's service and to that of OTHER.
 
-    Example: python -m benchmarks.paired slices/ --other ../before --clients 8
+    Without FILES (DICOM, or folders of them) phantoms of many sizes and encodings are sent. Each
+    checkout is started as it starts in production, with the model that this one's store serves.
+
+    Example: python -m benchmarks.paired slices/ --other ../before --turns 12
     """
-    paths = find_files(files)
-    measured: dict[str, list[Turn]] = {"this": [], "other": []}
+    if quick:
+        seconds, turns = 0.5, 1
+    this = contenders()["this"]
     with ExitStack() as stack:
-        servers = {}
-        for name, checkout in (("this", HERE), ("other", other.resolve())):
+        if files:
+            paths = find_files(files)
+        else:
+            from benchmarks.slices import mix, write
+
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="paired-"))
+            paths = write(mix().files, Path(folder))
+        servers = []
+        for checkout in (HERE, other.resolve()):
             port = free_port()
-            # One worker each, whatever the checkout's default.
-            contender = contenders()["this"]
-            command, environ = contender.command(port, 1), contender.environ(1)
+            command, environ = this.command(port, workers, checkout), this.environ(workers)
             started = running(command, port, checkout, environ=environ)
-            servers[name] = stack.enter_context(started)
-        for server in servers.values():
-            turn(server, paths, clients, 2.0)  # warm
+            servers.append(stack.enter_context(started))
+        ours, theirs = servers
+        n_equal = count_equal(ours, theirs, paths)
+        for server in servers:
+            turn(server, paths, max(clients), min(_WARM_S, seconds))
+        found: dict[int, list[tuple[Row, Row]]] = {n: [] for n in clients}
         for number in range(turns):
-            names = ["this", "other"] if number % 2 else ["other", "this"]
-            for name in names:
-                measured[name].append(turn(servers[name], paths, clients, seconds))
-    click.echo(f"{len(paths)} files, {clients} clients, {turns} turns of {seconds:g} s each")
-    for name, runs in measured.items():
-        columns = []
-        for field in ("cpu_ms", "p50_ms", "requests_per_s"):
-            found = sorted(getattr(run, field) for run in runs)
-            columns.append(
-                f"{field} {statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})"
-            )
-        click.echo(f"{name:6}" + "  ".join(columns))
-    pairs = zip(measured["this"], measured["other"], strict=True)
-    differences = [mine.cpu_ms - theirs.cpu_ms for mine, theirs in pairs]
-    click.echo(f"cpu_ms of a request, this - other, median {statistics.median(differences):+.3f}")
+            for n, pairs in found.items():
+                # Each is the first in every other turn.
+                order = (ours, theirs) if number % 2 else (theirs, ours)
+                rows = {server.port: turn(server, paths, n, seconds) for server in order}
+                pairs.append((rows[ours.port], rows[theirs.port]))
+    click.echo(f"{turns} turns of {seconds:g} s each, {workers} worker processes each")
+    counts = ", ".join(f"{name} of {n}" for name, n in n_equal.items())
+    click.echo(f"equal to the last digit of {len(paths)} files: {counts}\n")
+    click.echo(table(found))
 
 
 if __name__ == "__main__":

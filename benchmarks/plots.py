@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import select
+from benchmarks.tables import find, quoted
 
 _PANELS = (("requests_per_s", "requests/s"), ("p50_ms", "p50, ms"), ("p99_ms", "p99, ms"))
 
@@ -24,9 +24,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure, panels = plt.subplots(1, len(_PANELS), figsize=(13, 4), layout="constrained")
     for axes, (field, title) in zip(panels, _PANELS, strict=True):
         for name, label in results["contenders"].items():
-            rows = select(results["loads"], contender=name, files="mix", not_quoted="")
-            by_clients = {n: select(rows, clients=n) for n in results["settings"]["clients"]}
-            found = {n: [row[field] for row in some] for n, some in by_clients.items() if some}
+            found = {}
+            for n in results["settings"]["clients"]:
+                one = find(results["loads"], contender=name, files="mix", clients=n)
+                if values := [*quoted(one, field).values()]:
+                    found[n] = values
             middle = [statistics.median(values) for values in found.values()]
             low = [m - min(v) for m, v in zip(middle, found.values(), strict=True)]
             high = [max(v) - m for m, v in zip(middle, found.values(), strict=True)]

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from benchmarks.client import HOST
+from benchmarks.clients import HOST
 
 HERE = Path(__file__).parents[1]
 STARTED_WITHIN_S = 120

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import math
-import os
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
-from benchmarks.client import HOST, upload
 from benchmarks.contenders.starting import Contender
-from benchmarks.driver import Load, bottleneck, drive
-from benchmarks.load import Batches, read_batches
-from benchmarks.processes import (
-    Server,
-    busy_cores_s,
-    free_port,
-    running,
-    tree_cpu_s,
-    tree_pss_bytes,
-)
+from benchmarks.load import ask, bottleneck, drive, measure
+from benchmarks.processes import Server, free_port, running, tree_pss_bytes
 
 # The runtimes differ in the last digits (model/runtime.py), pydicom and we in none.
 SAME_MSE = 1e-3
 _WARM_CLIENTS = 8
 _BURST_CLIENTS = 64
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,16 +47,24 @@ class Plan:
 
 @dataclass
 class Results:
-    """Everything measured, a row each."""
+    """Everything measured: of each field the values of all rounds (benchmarks.tables.Record)."""
 
-    loads: list[Row]
-    starts: list[Row]
-    bursts: list[Row]
+    loads: list[Row] = field(default_factory=list)
+    starts: list[Row] = field(default_factory=list)
+    bursts: list[Row] = field(default_factory=list)
 
 
-def start_alone(
-    contender: Contender, plan: Plan, number: int, results: Results
-) -> dict[str, float]:
+def add(records: list[Row], where: Row, measured: Row) -> None:
+    """Add what one round measured to the record that `where` identifies."""
+    found = next((one for one in records if where.items() <= one.items()), None)
+    if found is None:
+        records.append(found := dict(where))
+    for name, value in measured.items():
+        if name not in where:
+            found.setdefault(name, []).append(value)
+
+
+def start_alone(contender: Contender, plan: Plan, results: Results) -> dict[str, float]:
     """Measure start and memory with one worker; ask for each file once, before anything is timed.
 
     Returns:
@@ -76,57 +73,37 @@ def start_alone(
     Raises:
         ClickException: a file is not answered with 200.
     """
-    with _started(contender, 1, number, results) as (server, start):
+    with _started(contender, 1, results) as server:
         scores = {}
         for path in (path for paths in plan.files.values() for path in paths):
             answer = ask(server.port, path.read_bytes(), contender.title)
             scores[str(path)] = float(answer["reconstruction_mse"])
         paths = next(iter(plan.files.values()))
-        drive(server.port, list(paths), [(_WARM_CLIENTS, plan.seconds)])
-        _add_memory(start, server)
+        drive(server.port, paths, [(_WARM_CLIENTS, plan.seconds)])
     return scores if contender.gives_scores else {}
 
 
-def play(contender: Contender, plan: Plan, workers: int, number: int, results: Results) -> None:
+def play(contender: Contender, plan: Plan, workers: int, results: Results) -> None:
     """Drive a contender with every load, and with a burst before those of many clients.
 
     Not after them: the stock path makes a lone client wait for minutes.
     """
-    with _started(contender, workers, number, results) as (server, start):
+    with _started(contender, workers, results) as server:
         for warming in plan.files.values():
-            drive(server.port, list(warming), [(_WARM_CLIENTS, plan.warm_s)])
-        where: Row = {"contender": contender.name, "round": number}
+            drive(server.port, warming, [(_WARM_CLIENTS, plan.warm_s)])
 
-        def add_loads(chosen: Iterable[tuple[str, int]]) -> None:
-            for files, clients in chosen:
-                load = _load(server, list(plan.files[files]), clients, plan.seconds)
-                results.loads.append(where | {"files": files} | load)
+        def add_load(files: str, clients: int) -> None:
+            where = {"contender": contender.name, "files": files, "clients": clients}
+            add(results.loads, where, measure(server, plan.files[files], clients, plan.seconds))
 
-        add_loads(load for load in plan.loads if load[1] == 1)
-        results.bursts.append(where | _burst(server, plan))
-        add_loads(load for load in plan.loads if load[1] > 1)
-        _add_memory(start, server)
-
-
-def ask(port: int, file: bytes, who: str) -> dict[str, float]:
-    """Post one file.
-
-    Raises:
-        ClickException: the answer is not 200.
-    """
-    connection = http.client.HTTPConnection(HOST, port, timeout=60)
-    head, _, body = upload(file).partition(b"\r\n\r\n")
-    lines = head.decode().split("\r\n")[1:]
-    try:
-        connection.request("POST", "/predict", body, dict(line.split(": ", 1) for line in lines))
-        answer = connection.getresponse()
-        text = answer.read()
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise click.ClickException(f"{who} answers a file with {answer.status}: {text[:200]!r}")
-    found: dict[str, float] = json.loads(text)
-    return found
+        for files, clients in plan.loads:
+            if clients == 1:
+                add_load(files, clients)
+        where = {"contender": contender.name, "files": plan.burst_files, "clients": _BURST_CLIENTS}
+        add(results.bursts, where, _burst(server, plan))
+        for files, clients in plan.loads:
+            if clients > 1:
+                add_load(files, clients)
 
 
 def check_scores(scores: Mapping[str, Mapping[str, float]]) -> None:
@@ -150,73 +127,29 @@ def check_scores(scores: Mapping[str, Mapping[str, float]]) -> None:
 
 
 @contextmanager
-def _started(
-    contender: Contender, workers: int, number: int, results: Results
-) -> Iterator[tuple[Server, Row]]:
-    """Start a contender; add a row for its start, which the block completes."""
+def _started(contender: Contender, workers: int, results: Results) -> Iterator[Server]:
+    """Start a contender; record its start, and its memory after the block."""
     port = free_port()
     environ = contender.environ(workers)
     with running(contender.command(port, workers), port, environ=environ) as server:
-        row: Row = {"contender": contender.name, "round": number, "workers": workers}
-        row["ready_s"] = round(server.ready_s, 3)
-        results.starts.append(row)
-        yield server, row
-
-
-def _add_memory(row: Row, server: Server) -> None:
-    memory, processes = tree_pss_bytes(server.pid)
-    row |= {"pss_mb": round(memory / 1e6, 1), "processes": processes}
-
-
-def _load(server: Server, paths: list[Path], clients: int, seconds: float) -> Row:
-    """Drive a server once."""
-    batches, cpu, others = read_batches(server.port), tree_cpu_s(server.pid), _others_cpu_s(server)
-    began = time.perf_counter()
-    (load,) = drive(server.port, paths, [(clients, seconds)])
-    took = time.perf_counter() - began
-    cpu, others = tree_cpu_s(server.pid) - cpu, _others_cpu_s(server) - others
-    n_asked = load.requests + sum(load.errors.values())
-    return {
-        **asdict(load),
-        "server_cpu_ms": round(cpu * 1e3 / n_asked, 3) if n_asked else 0.0,
-        "others_cores": round(max(0.0, others) / took, 2),
-        **_batches(server.port, batches),
-        "not_quoted": bottleneck(load),
-    }
-
-
-def _others_cpu_s(server: Server) -> float:
-    """Seconds of computing that neither the server nor we, generators included, have used."""
-    used = os.times()
-    ours = used.user + used.system + used.children_user + used.children_system
-    return busy_cores_s() - tree_cpu_s(server.pid) - ours
-
-
-def _batches(port: int, before: Batches) -> Row:
-    now = read_batches(port)
-    return dict(now.since(before)) if now != Batches() else {}
+        yield server
+        memory, processes = tree_pss_bytes(server.pid)
+        where = {"contender": contender.name, "workers": workers}
+        measured = {"ready_s": round(server.ready_s, 3), "pss_mb": round(memory / 1e6, 1)}
+        add(results.starts, where, measured | {"processes": processes})
 
 
 def _burst(server: Server, plan: Plan) -> Row:
     """Compare a lone client before and right after many, without a pause between."""
     phases = [(1, plan.seconds), (_BURST_CLIENTS, plan.burst_s), (1, plan.seconds)]
-    before, burst, after = drive(server.port, list(plan.files[plan.burst_files]), phases)
+    before, burst, after = drive(server.port, plan.files[plan.burst_files], phases)
+    errors: Counter[str] = sum((Counter(load.errors) for load in (before, burst, after)), Counter())
     return {
-        "files": plan.burst_files,
-        "clients": _BURST_CLIENTS,
         "seconds": plan.burst_s,
         "before_p50_ms": before.p50_ms,
         "after_p50_ms": after.p50_ms,
         "before_p99_ms": before.p99_ms,
         "after_p99_ms": after.p99_ms,
-        "errors": _sum_errors([before, burst, after]),
+        "errors": dict(errors),
         "not_quoted": bottleneck(before) or bottleneck(after),
     }
-
-
-def _sum_errors(loads: Sequence[Load]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for load in loads:
-        for name, count in load.errors.items():
-            total[name] = total.get(name, 0) + count
-    return total

@@ -6,7 +6,6 @@ Compare numbers of one run only.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmarks.environment import environment
+from benchmarks.load import numbers
 from serving.process.resources import usable_cores
 
 if TYPE_CHECKING:
@@ -41,17 +41,11 @@ def plan_of(sets: Sequence[FileSet], folder: Path, clients: Sequence[int], secon
         seconds: of each load.
     """
     from benchmarks.rounds import Plan
+    from benchmarks.slices import write
 
-    files = {}
-    for number, one in enumerate(sets):
-        place = folder / str(number)
-        place.mkdir()
-        files[one.name] = [place / f"{index:03}.dcm" for index in range(len(one.files))]
-        for path, content in zip(files[one.name], one.files, strict=True):
-            path.write_bytes(content)
     loads = [(MIX, n) for n in clients] + [(ALIKE, n) for n in (1, 32) if n in clients]
     return Plan(
-        files=files,
+        files={one.name: write(one.files, folder / str(n)) for n, one in enumerate(sets)},
         loads=sorted(loads, key=lambda load: load[1]),
         burst_files=ALIKE,
         seconds=seconds,
@@ -69,28 +63,18 @@ def measure(chosen: Sequence[Contender], plan: Plan, workers: int, rounds: int) 
     """
     from benchmarks.rounds import Results, check_scores, play, start_alone
 
-    results = Results([], [], [])
+    results = Results()
     for number in range(rounds):
         turned = [*chosen[number % len(chosen) :], *chosen[: number % len(chosen)]]
         scores = {}
         for contender in turned:
             click.echo(f"round {number + 1} of {rounds}: {contender.name}, one worker", err=True)
-            scores[contender.name] = start_alone(contender, plan, number, results)
+            scores[contender.name] = start_alone(contender, plan, results)
         check_scores(scores)
         for contender in turned:
             click.echo(f"round {number + 1} of {rounds}: {contender.name}", err=True)
-            play(contender, plan, workers, number, results)
+            play(contender, plan, workers, results)
     return results
-
-
-def _numbers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
-    try:
-        numbers = [int(number) for number in text.split(",")]
-    except ValueError as error:
-        raise click.BadParameter("write numbers with commas between, such as 1,8,32") from error
-    if min(numbers) < 1:
-        raise click.BadParameter("use numbers of 1 or more")
-    return numbers
 
 
 def _chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
@@ -102,7 +86,7 @@ def _chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
 
 @click.command(context_settings={"show_default": True})
 @click.option("--only", callback=_chosen, default="", help="Contenders, with commas between.")
-@click.option("--clients", callback=_numbers, default="1,8,32,128", help="Of the mix of files.")
+@click.option("--clients", callback=numbers, default="1,8,32,128", help="Of the mix of files.")
 @click.option("--seconds", default=5.0, type=click.FloatRange(0.1), help="Length of each load.")
 @click.option("--rounds", default=3, type=click.IntRange(1), help="Of all contenders.")
 @click.option("--workers", default=usable_cores(), type=click.IntRange(1), help="Of each.")
@@ -134,7 +118,7 @@ def main(
     """
     from benchmarks.contenders.starting import contenders
     from benchmarks.slices import alike, mix, of_folder
-    from benchmarks.tables import long_tables
+    from benchmarks.tables import long_tables, to_json
 
     if quick:
         clients, seconds, rounds = [1, 8], 0.5, 1
@@ -162,7 +146,7 @@ def main(
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
     if json_file:
-        json_file.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        json_file.write_text(to_json(results), "utf-8")
     if png_file:
         from benchmarks.plots import draw
 
@@ -185,13 +169,14 @@ def _command(
 
 def _exit_code(results: dict[str, Any]) -> int:
     """Say on stderr what is not quoted."""
-    refused = [row for row in results["loads"] + results["bursts"] if row["not_quoted"]]
-    for row in refused:
-        click.echo(
-            f"not quoted: {row['contender']}, {row['files']}, {row['clients']} clients,"
-            f" round {row['round'] + 1}: {row['not_quoted']}",
-            err=True,
-        )
+    refused = [
+        f"{one['contender']}, {one['files']}, {one['clients']} clients, round {number}: {reason}"
+        for one in results["loads"] + results["bursts"]
+        for number, reason in enumerate(one["not_quoted"], 1)
+        if reason
+    ]
+    for line in refused:
+        click.echo(f"not quoted: {line}", err=True)
     return NOT_QUOTED if refused else 0
 
 

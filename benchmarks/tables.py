@@ -18,77 +18,72 @@ NOTHING = "–"  # noqa: RUF001 - what the other tables write too
 COUNTED = {"server_cpu_ms", "mean_batch"}
 
 Results = dict[str, Any]
-Row = dict[str, Any]
+# What identifies it (contender, files, clients, ...), and of each field the values of all rounds.
+Record = dict[str, Any]
 
 
 def long_tables(results: Results) -> str:
     """Write everything that was measured, for RESULTS.md: medians of the rounds, and ranges."""
     head = ["contender", "files", "clients", "requests/s", "p50, ms", "p90, ms", "p99, ms"]
     head += ["CPU-ms a request", "slices a batch", "errors"]
-    lines = _header(head)
-    for files, clients in _loads(results):
-        for name, title in results["contenders"].items():
-            where = {"contender": name, "files": files, "clients": clients}
-            every = select(results["loads"], **where)
+    lines, contenders = header(head), results["contenders"]
+    for files, clients in sorted({(one["files"], one["clients"]) for one in results["loads"]}):
+        for name, title in contenders.items():
+            found = find(results["loads"], contender=name, files=files, clients=clients)
             fields = ("requests_per_s", "p50_ms", "p90_ms", "p99_ms", "server_cpu_ms")
-            cells = [title, files, str(clients), *(spread(every, field) for field in fields)]
-            batched = [row for row in every if row.get("batches")]
-            cells += [spread(batched, "mean_batch") if batched else NOTHING, _errors(every)]
-            lines.append(_line(cells))
-    lines += ["", *_header(["contender", "workers", "processes", "start to ready, s", "PSS, MB"])]
-    workers = sorted({row["workers"] for row in results["starts"]})
-    for name, title in results["contenders"].items():
+            cells = [title, files, str(clients), *(spread(found, field) for field in fields)]
+            is_batched = any(found.get("batches", ()))
+            cells += [spread(found, "mean_batch") if is_batched else NOTHING, _errors(found)]
+            lines.append(line(cells))
+    lines += ["", *header(["contender", "workers", "processes", "start to ready, s", "PSS, MB"])]
+    workers = sorted({one["workers"] for one in results["starts"]})
+    for name, title in contenders.items():
         for count in workers:
-            every = select(results["starts"], contender=name, workers=count)
-            cells = [title, str(count), str(max(row["processes"] for row in every))]
-            lines.append(_line([*cells, spread(every, "ready_s"), spread(every, "pss_mb")]))
+            found = find(results["starts"], contender=name, workers=count)
+            cells = [title, str(count), str(max(found["processes"]))]
+            lines.append(line([*cells, spread(found, "ready_s"), spread(found, "pss_mb")]))
     head = ["contender", "p50 alone, ms", "p50 alone right after 64 clients, ms", "errors"]
-    lines += ["", *_header(head)]
-    for name, title in results["contenders"].items():
-        every = select(results["bursts"], contender=name)
-        before, after = (spread(every, f"{when}_p50_ms") for when in ("before", "after"))
-        lines.append(_line([title, before, after, _errors(every)]))
+    lines += ["", *header(head)]
+    for name, title in contenders.items():
+        found = find(results["bursts"], contender=name)
+        before, after = (spread(found, f"{when}_p50_ms") for when in ("before", "after"))
+        lines.append(line([title, before, after, _errors(found)]))
     return "\n".join([what(results), "", *lines])
 
 
 def short_table(results: Results) -> str:
     """Write what a user wants to know first, for the README: medians of the rounds."""
     names = list(results["contenders"])
-    lines = _header(["", *results["contenders"].values()])
-    loads, starts, bursts = results["loads"], results["starts"], results["bursts"]
+    lines = header(["", *results["contenders"].values()])
 
-    def add(title: str, cells: Iterable[str]) -> None:
-        lines.append(_line([title, *cells]))
+    def add(title: str, field: str, kind: str, **where: object) -> None:
+        found = (find(results[kind], contender=name, **where) for name in names)
+        lines.append(line([title, *(middle(one, field) for one in found)]))
 
-    def add_load(title: str, field: str, files: str, clients: int) -> None:
-        found = [select(loads, contender=n, files=files, clients=clients) for n in names]
-        add(title, [middle(rows, field) for rows in found])
+    def add_compared(title: str, with_name: str, field: str) -> None:
+        lines.append(line([title, *(compare(results, name, with_name, field) for name in names)]))
 
-    add_load("p50 of one client, 370 kB, ms", "p50_ms", "370 kB", 1)
+    add("p50 of one client, 370 kB, ms", "p50_ms", "loads", files="370 kB", clients=1)
     for files in ("370 kB", "mix"):
-        add_load(f"requests/s, 32 clients, {files}", "requests_per_s", files, 32)
-        add_load(f"p99, 32 clients, {files}, ms", "p99_ms", files, 32)
-        add_load(f"CPU-ms a request, 32 clients, {files}", "server_cpu_ms", files, 32)
-    add(
-        "of these above the floor, mix",
-        [compare(results, n, "floor", "server_cpu_ms") for n in names],
-    )
+        where = {"files": files, "clients": 32}
+        add(f"requests/s, 32 clients, {files}", "requests_per_s", "loads", **where)
+        add(f"p99, 32 clients, {files}, ms", "p99_ms", "loads", **where)
+        add(f"CPU-ms a request, 32 clients, {files}", "server_cpu_ms", "loads", **where)
+    add_compared("of these above the floor, mix", "floor", "server_cpu_ms")
     for when, title in (("before", "before a burst"), ("after", "right after 6 s of 64 clients")):
-        found = [select(bursts, contender=name) for name in names]
-        add(f"p50 of one client {title}, ms", [middle(rows, f"{when}_p50_ms") for rows in found])
-    alone = [select(starts, contender=name, workers=1) for name in names]
-    add("start to ready, one worker, s", [middle(rows, "ready_s") for rows in alone])
-    add("memory (PSS), one worker, MB", [middle(rows, "pss_mb") for rows in alone])
+        add(f"p50 of one client {title}, ms", f"{when}_p50_ms", "bursts")
+    add("start to ready, one worker, s", "ready_s", "starts", workers=1)
+    add("memory (PSS), one worker, MB", "pss_mb", "starts", workers=1)
     for field, title in (("requests_per_s", "requests/s"), ("p99_ms", "p99")):
-        cells = [compare(results, name, "stock", field) for name in names]
-        add(f"{title}, 32 clients, mix, as a multiple of `depends` + `batchable`", cells)
+        title = f"{title}, 32 clients, mix, as a multiple of `depends` + `batchable`"
+        add_compared(title, "stock", field)
     return "\n".join([*lines, "", what(results)])
 
 
 def what(results: Results) -> str:
-    """Say in a paragraph what was measured, where and how."""
+    """Describe in a paragraph what was measured, where and how."""
     settings, loads = results["settings"], results["loads"]
-    others = statistics.median(row["others_cores"] for row in loads)
+    others = statistics.median(cores for one in loads for cores in one["others_cores"])
     files = "; ".join(f"{name}: {text}" for name, text in results["files"].items())
     return (
         f"`{results['command']}` on {results['date']}: {results['cores']} cores"
@@ -99,9 +94,10 @@ def what(results: Results) -> str:
     )
 
 
-def select(rows: Iterable[Row], **where: object) -> list[Row]:
-    """Pick the rows that have these values."""
-    return [row for row in rows if all(row[name] == value for name, value in where.items())]
+def find(records: Iterable[Record], **where: object) -> Record:
+    """Find the record that has these values; an empty one where nothing was measured."""
+    matching = (one for one in records if all(one[name] == value for name, value in where.items()))
+    return next(matching, {})
 
 
 def compare(results: Results, name: str, with_name: str, field: str) -> str:
@@ -110,38 +106,43 @@ def compare(results: Results, name: str, with_name: str, field: str) -> str:
     Returns:
         The median of the rounds' differences with the floor, or of their ratios with another.
     """
-    found = {}
-    for each in (name, with_name):
-        rows = select(results["loads"], contender=each, files="mix", clients=32)
-        found[each] = {row["round"]: row[field] for row in rows if quoted([row], field)}
-    rounds = found[name].keys() & found[with_name].keys()
-    if not rounds or name == "floor":
+    where = {"files": "mix", "clients": 32}
+    mine, theirs = (
+        quoted(find(results["loads"], contender=one, **where), field) for one in (name, with_name)
+    )
+    pairs = [(mine[number], theirs[number]) for number in mine.keys() & theirs.keys()]
+    if not pairs or name == "floor":
         return NOTHING
-    pairs = [(found[name][number], found[with_name][number]) for number in rounds]
     if with_name == "floor":
         return number_text(statistics.median(mine - theirs for mine, theirs in pairs))
     return number_text(statistics.median(mine / theirs for mine, theirs in pairs))
 
 
-def quoted(rows: Iterable[Row], field: str) -> list[float]:
-    """The values that do not stand for the load generator."""
-    return [row[field] for row in rows if field in COUNTED or not row.get("not_quoted")]
+def quoted(record: Record, field: str) -> dict[int, float]:
+    """The values that do not stand for the load generator, by round."""
+    values = record.get(field, [])
+    reasons = record.get("not_quoted", [""] * len(values))
+    return {
+        number: value
+        for number, (value, reason) in enumerate(zip(values, reasons, strict=True))
+        if field in COUNTED or not reason
+    }
 
 
-def middle(rows: Sequence[Row], field: str) -> str:
+def middle(record: Record, field: str) -> str:
     """The median of the rounds that count."""
-    values = quoted(rows, field)
+    values = quoted(record, field).values()
     if not values:
-        return "not quoted" if rows else NOTHING
+        return "not quoted" if record else NOTHING
     return number_text(statistics.median(values))
 
 
-def spread(rows: Sequence[Row], field: str) -> str:
+def spread(record: Record, field: str) -> str:
     """The median of the rounds that count, and their range."""
-    values = quoted(rows, field)
+    values = quoted(record, field).values()
     if len(values) < 2:
-        return middle(rows, field)
-    return f"{middle(rows, field)} ({number_text(min(values))} to {number_text(max(values))})"
+        return middle(record, field)
+    return f"{middle(record, field)} ({number_text(min(values))} to {number_text(max(values))})"
 
 
 def number_text(value: float) -> str:
@@ -149,25 +150,34 @@ def number_text(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _errors(rows: Sequence[Row]) -> str:
-    """How many answers were no 200, and what they were."""
+def _errors(record: Record) -> str:
+    """How many answers were not a 200, and what they were."""
     total: dict[str, int] = {}
-    for row in rows:
-        for name, count in row["errors"].items():
+    for errors in record["errors"]:
+        for name, count in errors.items():
             total[name] = total.get(name, 0) + count
     return ", ".join(f"{count} x {name}" for name, count in total.items()) or "0"
 
 
-def _loads(results: Results) -> list[tuple[str, int]]:
-    return sorted({(row["files"], row["clients"]) for row in results["loads"]})
+def header(titles: Sequence[str]) -> list[str]:
+    """Write the first two lines of a table."""
+    return [line(titles), "|" + "---|" * len(titles)]
 
 
-def _header(titles: Sequence[str]) -> list[str]:
-    return [_line(titles), "|" + "---|" * len(titles)]
-
-
-def _line(cells: Iterable[str]) -> str:
+def line(cells: Iterable[str]) -> str:
+    """Write one line of a table."""
     return f"| {' | '.join(cells)} |"
+
+
+def to_json(results: Results) -> str:
+    """Write the results with each record on one line."""
+    parts = []
+    for name, value in results.items():
+        text = json.dumps(value)
+        if isinstance(value, list):
+            text = "[\n  " + ",\n  ".join(json.dumps(one) for one in value) + "\n ]"
+        parts.append(f" {json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def sections(results: Results) -> dict[Path, str]:

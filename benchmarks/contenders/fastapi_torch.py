@@ -78,6 +78,8 @@ def _facts(ds: Dataset) -> SliceFacts:
         image_orientation_patient=tuple(map(float, orientation)) if orientation else None,
         inversion_time=_number(ds.get("InversionTime")),
         is_fat_suppressed="FS" in str(ds.get("ScanOptions")),
+        is_synthetic=ds.get("SyntheticData") == "YES",
+        is_quality_control=ds.get("QualityControlImage") == "YES",
     )
 
 

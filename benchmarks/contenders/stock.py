@@ -1,6 +1,6 @@
 """The stock path of BentoML: a plain API in front, `bentoml.depends` and `batchable` behind.
 
-The same runner, reading and verdict as SpineAnomaly. Its remedies are those that one can set:
+The same model, reading and verdict as SpineAnomaly. Its remedies are those that one can set:
 without `runner_connection` 12 to 22 % of the requests were 500 at 16 to 32 clients (bentoml#5540).
 """
 
@@ -11,39 +11,44 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import bentoml
-from bentoml.validators import ContentType
+import numpy as np
+from bentoml.validators import ContentType, DType
 
 from benchmarks.contenders.answers import Answer, answer
-from model.runtime import load_calibration
+from model.runtime import load_calibration, load_model
 from model.spec import load_spec
+from model.store.find import find_directory
 from preprocessing import InputSpec, SliceFacts, read_image, to_input
-from service import ENVS, SETTINGS, AutoencoderRunner
+from serving.settings import settings
 
-# BentoML's decorator made a Service of the class; here the class becomes another one.
-_Plain = AutoencoderRunner.inner  # type: ignore[attr-defined]
-Runner = bentoml.service(
-    _Plain,
-    envs=ENVS,
-    workers=SETTINGS.n_workers,
-    traffic={"timeout": SETTINGS.deadline_s},
-    runner_connection={"max_requests": 10**9, "max_age": 1e9},
-)
+_SETTINGS = settings()
+_OPTIONS: dict[str, Any] = {
+    "workers": _SETTINGS.n_workers,
+    "traffic": {"timeout": _SETTINGS.deadline_s},
+}
 
 
-@bentoml.service(
-    name="stock",
-    envs=ENVS,
-    workers=SETTINGS.n_workers,
-    traffic={"timeout": SETTINGS.deadline_s},
-)
+@bentoml.service(runner_connection={"max_requests": 10**9, "max_age": 1e9}, **_OPTIONS)
+class Runner:
+    """The model, in processes of its own."""
+
+    def __init__(self) -> None:
+        self.model = load_model(find_directory(_SETTINGS.model), _SETTINGS.runtime)
+
+    @bentoml.api(batchable=True, max_batch_size=_SETTINGS.max_batch)
+    def score(self, x: Annotated[np.ndarray, DType("float32")]) -> np.ndarray:
+        """Slices [B, 1, S, S] -> scores [B, K]."""
+        return self.model.score(x)
+
+
+@bentoml.service(name="stock", **_OPTIONS)
 class Stock:
     """Read a file, ask the runner in its own process, judge."""
 
-    stored = _Plain.stored
     runner = bentoml.depends(Runner)
 
     def __init__(self) -> None:
-        folder = Path(self.stored.path)
+        folder = find_directory(_SETTINGS.model)
         self.spec = load_spec(folder)
         self.calibration = load_calibration(folder)
 

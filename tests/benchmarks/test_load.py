@@ -1,8 +1,10 @@
 """Batch sizes, read from /metrics as they are written by our service and by BentoML."""
 
+import click
 import pytest
 
-from benchmarks.load import Batches, parse_batches
+from benchmarks.load import Batches, parse_batches, read_batches
+from benchmarks.processes import free_port
 
 # Two workers of BentoML's own runner; a label's value holds a blank.
 STOCK = """
@@ -40,3 +42,9 @@ def test_a_run_is_what_came_since_the_look_before() -> None:
     since = Batches(30, 65, 14).since(Batches(20, 40, 10))
     assert since == {"batches": 10, "mean_batch": 2.5, "batches_above_1": 6}
     assert Batches(3, 3, 3).since(Batches(3, 3, 3))["mean_batch"] == 0.0
+
+
+def test_a_port_on_which_nobody_answers_is_named() -> None:
+    port = free_port()
+    with pytest.raises(click.ClickException, match=f"no service answers on port {port}"):
+        read_batches(port)

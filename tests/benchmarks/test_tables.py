@@ -12,36 +12,43 @@ from benchmarks.tables import (
     END,
     NOTHING,
     RESULTS_FILE,
+    Record,
     compare,
     long_tables,
     middle,
     number_text,
     put,
     sections,
-    select,
     short_table,
     spread,
+    to_json,
 )
 
 SETTINGS = {"workers": 2, "rounds": 2, "seconds": 5.0, "clients": [32]}
 
 
-def load(contender: str, number: int, **values: Any) -> dict[str, Any]:
-    row = {"contender": contender, "round": number, "files": "mix", "clients": 32}
-    row |= dict.fromkeys(("requests_per_s", "p50_ms", "p90_ms", "p99_ms", "server_cpu_ms"), 1.0)
-    return row | {"errors": {}, "others_cores": 0.1, "not_quoted": ""} | values
+def load(contender: str, **values: list[Any]) -> Record:
+    record: Record = {"contender": contender, "files": "mix", "clients": 32}
+    fields = ("requests_per_s", "p50_ms", "p90_ms", "p99_ms", "server_cpu_ms")
+    record |= {name: [1.0, 1.0] for name in fields}
+    return (
+        record | {"errors": [{}, {}], "others_cores": [0.1, 0.1], "not_quoted": ["", ""]} | values
+    )
 
 
-def start(contender: str, ready_s: float) -> dict[str, Any]:
-    row = {"contender": contender, "round": 0, "workers": 1, "ready_s": ready_s}
-    return row | {"pss_mb": 150.0, "processes": 3}
+def start(contender: str, ready_s: float) -> Record:
+    record = {"contender": contender, "workers": 1, "ready_s": [ready_s]}
+    return record | {"pss_mb": [150.0], "processes": [3]}
 
 
-def burst(contender: str) -> dict[str, Any]:
-    row = {"contender": contender, "round": 0, "files": "370 kB", "clients": 64, "errors": {}}
-    return row | {"before_p50_ms": 5.0, "after_p50_ms": 6.0, "not_quoted": ""}
+def burst(contender: str) -> Record:
+    record = {"contender": contender, "files": "370 kB", "clients": 64, "errors": [{}]}
+    return record | {"before_p50_ms": [5.0], "after_p50_ms": [6.0], "not_quoted": [""]}
 
 
+THIS = load(
+    "this", requests_per_s=[300.0, 200.0], server_cpu_ms=[6.0, 7.0], errors=[{}, {"429": 2}]
+)
 RESULTS: dict[str, Any] = {
     "date": "2026-01-02",
     "command": "python -m benchmarks.serve",
@@ -51,12 +58,9 @@ RESULTS: dict[str, Any] = {
     "files": {"mix": "2 files"},
     "contenders": {"this": "this service", "stock": "stock", "floor": "floor"},
     "loads": [
-        load("this", 0, requests_per_s=300.0, server_cpu_ms=6.0),
-        load("this", 1, requests_per_s=200.0, server_cpu_ms=7.0, errors={"429": 2}),
-        load("stock", 0, requests_per_s=150.0, server_cpu_ms=12.0),
-        load("stock", 1, requests_per_s=50.0, server_cpu_ms=13.0),
-        load("floor", 0, server_cpu_ms=1.0),
-        load("floor", 1, server_cpu_ms=1.5),
+        THIS,
+        load("stock", requests_per_s=[150.0, 50.0], server_cpu_ms=[12.0, 13.0]),
+        load("floor", server_cpu_ms=[1.0, 1.5]),
     ],
     "starts": [start("this", 2.0), start("stock", 3.0), start("floor", 1.0)],
     "bursts": [burst("this"), burst("stock"), burst("floor")],
@@ -73,18 +77,19 @@ def test_numbers_have_three_digits() -> None:
 
 
 def test_a_cell_is_the_median_of_the_rounds_with_their_range() -> None:
-    rows = select(RESULTS["loads"], contender="this")
-    assert middle(rows, "requests_per_s") == "250"
-    assert spread(rows, "requests_per_s") == "250 (200 to 300)"
-    assert spread(rows[:1], "requests_per_s") == "300"
+    assert middle(THIS, "requests_per_s") == "250"
+    assert spread(THIS, "requests_per_s") == "250 (200 to 300)"
+    assert spread({"requests_per_s": [300.0]}, "requests_per_s") == "300"
 
 
 def test_a_round_that_is_not_quoted_does_not_count() -> None:
-    refused = load("this", 2, requests_per_s=900.0, not_quoted="the generator was late")
-    assert middle([*select(RESULTS["loads"], contender="this"), refused], "requests_per_s") == "250"
-    assert middle([refused], "requests_per_s") == "not quoted"
-    assert middle([refused], "server_cpu_ms") == "1.00"  # the kernel counts it
-    assert middle([], "requests_per_s") == NOTHING
+    late = ["", "", "the generator was late"]
+    record = load("this", requests_per_s=[300.0, 200.0, 900.0], not_quoted=late)
+    assert middle(record, "requests_per_s") == "250"
+    refused = load("this", not_quoted=late[2:] * 2)
+    assert middle(refused, "requests_per_s") == "not quoted"
+    assert middle(refused, "server_cpu_ms") == "1.00"  # the kernel counts it
+    assert middle({}, "requests_per_s") == NOTHING
 
 
 def test_contenders_are_compared_round_by_round() -> None:
@@ -94,8 +99,14 @@ def test_contenders_are_compared_round_by_round() -> None:
     assert compare(RESULTS, "floor", "stock", "requests_per_s") == NOTHING
 
 
+def test_a_round_that_is_not_quoted_is_compared_with_none() -> None:
+    stock = load("stock", requests_per_s=[150.0, 50.0], not_quoted=["late", ""])
+    results = RESULTS | {"loads": [THIS, stock]}
+    assert compare(results, "this", "stock", "requests_per_s") == "4.00"  # 200/50
+
+
 def test_without_the_other_contender_nothing_is_compared() -> None:
-    alone = RESULTS | {"loads": select(RESULTS["loads"], contender="this")}
+    alone = RESULTS | {"loads": [THIS]}
     assert compare(alone, "this", "stock", "requests_per_s") == NOTHING
 
 
@@ -115,6 +126,12 @@ def test_both_tables_say_on_what_they_were_measured() -> None:
     for text in (long_tables(RESULTS), short_table(RESULTS)):
         assert "2 cores (a processor)" in text
         assert "other programs used 0.10 of them" in text
+
+
+def test_results_are_written_with_a_line_for_each_record() -> None:
+    text = to_json(RESULTS)
+    assert json.loads(text) == RESULTS
+    assert sum(line.startswith('  {"contender"') for line in text.splitlines()) == 9
 
 
 def test_only_what_is_between_the_marks_is_replaced() -> None:

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 
-from benchmarks.client import HOST, upload
-from benchmarks.driver import Load, bottleneck, drive, percentile_ms, run
+from benchmarks.clients import HOST, Load, percentile_ms, run, upload
+from benchmarks.load import ask, bottleneck, drive
 from serving.http.multipart import parse_multipart
 
 Answer = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
@@ -151,6 +152,19 @@ def test_percentiles_are_interpolated() -> None:
     assert percentile_ms([4.0, 1.0, 3.0, 2.0], 50) == 2500.0
     assert percentile_ms([4.0, 1.0, 3.0, 2.0], 90) == 3700.0
     assert percentile_ms([], 50) == 0.0
+
+
+async def test_a_single_question_returns_the_answer_or_names_who_refused() -> None:
+    async with served(ok) as (port, bodies):
+        assert await asyncio.to_thread(ask, port, b"the file", "this service") == {}
+    assert b"the file" in bodies[0]
+
+    async def refuse(writer: asyncio.StreamWriter, body: bytes) -> None:
+        writer.write(b"HTTP/1.1 422 No\r\nContent-Length: 4\r\n\r\nnone")
+
+    async with served(refuse) as (port, _):
+        with pytest.raises(click.ClickException, match="this service answers a file with 422"):
+            await asyncio.to_thread(ask, port, b"the file", "this service")
 
 
 @pytest.mark.parametrize(

@@ -1,40 +1,45 @@
-"""Generate load in a process of its own: N keep-alive clients that upload files as curl -F does.
+"""Generate load: N keep-alive clients in a process of their own that upload files as curl -F does.
 
 A plain protocol over sockets: what the generator costs, the server on the same cores cannot use.
-Clients send one request at a time, each beginning with another file. Next to the clients a thread
-sends stamps through a socket pair; how late the loop sees them is how late it sees answers. A run
-in which the generator was the bottleneck is not quoted; see `bottleneck`.
+Clients send one request at a time, each beginning with another file. Meanwhile a thread sends
+stamps through a socket pair; how late the loop sees them is how late it sees answers.
+`benchmarks.load` starts this process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
+import re
+import socket
+import struct
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
+from typing import cast
 
-from benchmarks.client import HOST, Connection, upload
-from benchmarks.lateness import lateness
-
-# Above this share of a core the generator would soon send as fast as it can, not as it should.
-MOST_CPU_SHARE = 0.7
-# Answers may be seen late by this share of the latency, at the median and at the 99th percentile.
-MOST_LATE_SHARE = 0.2
+HOST = "127.0.0.1"
 _PATIENCE_S = 60.0
 # When all connect at the same moment, one worker process takes all of them, or two share them: the
 # run would measure that luck.
 _BETWEEN_CLIENTS_S = 0.002
+_PROBE_EVERY_S = 0.01
+_STAMP = struct.Struct("d")
+_BOUNDARY = "------------------------c0ffee0123456789"
+_STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one run measured.
+    """What the clients of one run saw.
 
     Args:
         clients: connections, each with one request at a time.
@@ -62,39 +67,97 @@ class Load:
     late_p99_ms: float
 
 
-def bottleneck(load: Load) -> str:
-    """Say why a run measured its generator rather than the server; empty if it did not."""
-    if load.client_cpu_share > MOST_CPU_SHARE:
-        return f"the generator used {load.client_cpu_share:.0%} of a core"
-    for name in ("p50_ms", "p99_ms"):
-        late, latency = getattr(load, f"late_{name}"), getattr(load, name)
-        if latency and late > MOST_LATE_SHARE * latency:
-            return f"the generator saw answers {late:.1f} ms late at {name[:3]} {latency:.1f} ms"
-    return ""
+def upload(file: bytes) -> bytes:
+    """Write the request that posts a file in the form field `file`."""
+    start = (
+        f"--{_BOUNDARY}\r\n"
+        'Content-Disposition: form-data; name="file"; filename="slice.dcm"\r\n'
+        "Content-Type: application/dicom\r\n\r\n"
+    ).encode()
+    end = f"\r\n--{_BOUNDARY}--\r\n".encode()
+    head = (
+        f"POST /predict HTTP/1.1\r\nHost: {HOST}\r\nAccept: */*\r\n"
+        f"Content-Length: {len(start) + len(file) + len(end)}\r\n"
+        f"Content-Type: multipart/form-data; boundary={_BOUNDARY}\r\n\r\n"
+    ).encode()
+    return b"".join((head, start, file, end))
 
 
-def drive(port: int, files: Sequence[Path], phases: Sequence[tuple[int, float]]) -> list[Load]:
-    """Drive a server of this machine from another process.
+class _Connection(asyncio.Protocol):
+    """One keep-alive connection to the server."""
 
-    Args:
-        port: of the server.
-        files: to send, in turn.
-        phases: (clients, seconds), one after the other without a pause.
-    """
-    job = json.dumps({"port": port, "files": list(map(str, files)), "phases": list(phases)})
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.driver"],
-        cwd=Path(__file__).parents[1],
-        input=job.encode(),
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    return [Load(**load) for load in json.loads(run.stdout)]
+    def __init__(self) -> None:
+        self.is_open = False
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is of no such class
+        self._answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.is_open = True
+
+    async def ask(self, request: bytes) -> str:
+        """Send a request and wait for its whole answer: the status, or why there is none."""
+        self._received = b""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, is_whole, body = self._received.partition(b"\r\n\r\n")
+        if not is_whole or self._answer.done():
+            return
+        status, length = _STATUS.match(head), _LENGTH.search(head)
+        if not (status and length):
+            self._answer.set_result("unreadable")
+            self.close()
+        elif len(body) >= int(length[1]):
+            self.is_open = not _CLOSE.search(head)
+            self._answer.set_result(status[1].decode())
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_open = False
+        if not self._answer.done():
+            self._answer.set_result("reset" if error else "closed")
+
+    def close(self) -> None:
+        self.is_open = False
+        self._transport.abort()
+
+
+@contextmanager
+def _lateness() -> Iterator[list[float]]:
+    """Collect how late the running loop sees a stamp that a thread sends, in seconds."""
+    late: list[float] = []
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    ended = threading.Event()
+
+    def send() -> None:
+        while not ended.wait(_PROBE_EVERY_S):
+            there.send(_STAMP.pack(time.perf_counter()))
+
+    def receive() -> None:
+        now = time.perf_counter()
+        late.extend(now - sent for (sent,) in _STAMP.iter_unpack(here.recv(_STAMP.size * 512)))
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(here, receive)
+    thread = threading.Thread(target=send, name="probe")
+    thread.start()
+    try:
+        yield late
+    finally:
+        ended.set()
+        thread.join()
+        loop.remove_reader(here)
+        here.close()
+        there.close()
 
 
 @dataclass
 class _Tally:
-    """What the clients of one run saw."""
+    """What the clients of one run have seen so far."""
 
     seconds: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
@@ -109,7 +172,7 @@ async def _client(port: int, requests: Iterator[bytes], end: float, tally: _Tall
             break
         if connection is None or not connection.is_open:
             try:
-                _, connection = await loop.create_connection(Connection, HOST, port)
+                _, connection = await loop.create_connection(_Connection, HOST, port)
             except OSError:
                 tally.errors["refused"] += 1
                 await asyncio.sleep(0.05)
@@ -130,7 +193,7 @@ async def _client(port: int, requests: Iterator[bytes], end: float, tally: _Tall
 async def run(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Load:
     """Send the requests in turn from all clients until the time is up."""
     tally = _Tally()
-    with lateness() as late:
+    with _lateness() as late:
         began, cpu = time.perf_counter(), time.process_time()
         running = []
         for number in range(clients):
