@@ -7,6 +7,7 @@ without `runner_connection` 12 to 22 % of the requests were 500 at 16 to 32 clie
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from serving.settings import settings
 
 _SETTINGS = settings()
 _OPTIONS: dict[str, Any] = {
-    "workers": _SETTINGS.n_workers,
+    "workers": int(os.environ.get("SPINE_WORKERS", "1")),
     "traffic": {"timeout": _SETTINGS.deadline_s},
 }
 
