@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from model.spec import AutoencoderConfig, InspectorConfig
 from training.config import FitConfig
@@ -104,21 +106,12 @@ def join_groups(keys: Sequence[Sequence[str]]) -> IndexArray:
     Returns:
         [N], numbers from 0 in order of first appearance.
     """
-    parent = list(range(len(keys)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
     first: dict[str, int] = {}
-    for index, names in enumerate(keys):
-        for name in names:
-            a, b = root(first.setdefault(name, index)), root(index)
-            parent[max(a, b)] = min(a, b)
-    numbers: dict[int, int] = {}
-    return np.array([numbers.setdefault(root(i), len(numbers)) for i in range(len(keys))], np.int64)
+    links = [(first.setdefault(name, i), i) for i, names in enumerate(keys) for name in names]
+    ends = tuple(np.array(links, np.int64).reshape(-1, 2).T)
+    graph = coo_array((np.ones(len(links)), ends), (len(keys), len(keys)))
+    _, groups = connected_components(graph, directed=False)
+    return np.asarray(groups, np.int64)
 
 
 def assign_folds(keys: Sequence[Sequence[str]], n_folds: int, seed: int) -> IndexArray:

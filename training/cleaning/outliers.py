@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 BoolArray = NDArray[np.bool_]
 IndexArray = NDArray[np.int64]
@@ -171,16 +172,12 @@ def _judge_series(z: ScoreArray, kept: BoolArray, series: IndexArray) -> ScoreAr
     Returns:
         z of the series each image is of, [N]; -inf where it has fewer than 3 slices.
     """
-    result = np.full(len(z), -np.inf)
-    order = np.argsort(series, kind="stable")
-    starts = np.flatnonzero(np.diff(series[order], prepend=series[order[0]] - 1))
-    members = [m for m in np.split(order, starts[1:]) if len(m) >= _SMALLEST_SERIES]
-    if not members:
-        return result
-    medians = np.array([np.median(z[m]) for m in members])
-    is_kept = np.array([kept[m].mean() > 0.5 for m in members])
-    reference = medians[is_kept] if is_kept.any() else medians
-    series_z = (medians - np.median(reference)) / series_spread(reference)
-    for m, value in zip(members, series_z.tolist(), strict=True):
-        result[m] = value
-    return result
+    _, place, counts = np.unique(series, return_inverse=True, return_counts=True)
+    result = np.full(len(counts), -np.inf)
+    compared = np.flatnonzero(counts >= _SMALLEST_SERIES)
+    if len(compared):
+        medians = np.asarray(ndimage.median(z, place, compared))
+        is_kept = np.bincount(place, kept)[compared] > 0.5 * counts[compared]
+        reference = medians[is_kept] if is_kept.any() else medians
+        result[compared] = (medians - np.median(reference)) / series_spread(reference)
+    return result[place]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.calibration.alarm_rates import rate_bound
 from model.calibration.calibration import Calibration
 from model.judge import UsualSlices
-from training.evaluation.statistics import counted_bound, draw_groups, interval, study_rate
+from training.evaluation.statistics import (
+    N_DRAWS,
+    counted_bound,
+    draw_groups,
+    interval,
+    study_rate,
+    study_rates,
+)
 
 N_REPEATS = 20
 
@@ -75,7 +80,8 @@ def count_alarms(
     """
     rate, n_new = calibration.alarm_rate, len(set(usual.studies))
     flags = usual.alarms(calibration)
-    low, high = _interval(flags, usual.studies, np.random.default_rng(seed))
+    draws = draw_groups(usual.studies, np.random.default_rng(seed), N_DRAWS)
+    low, high = interval(draws.counts @ study_rates(flags, usual.studies) / n_new)
     studies = np.array(usual.studies)
     by_study = [usual.part(studies == study) for study in dict.fromkeys(usual.studies)]
     whole = [calibration.study_p_value(own.scores, own.keys) for own in by_study]
@@ -94,16 +100,6 @@ def count_alarms(
         within_bound=float(np.mean([repeat.rate <= repeat.bound for repeat in repeats])),
         within_counted_bound=float(np.mean([one.rate <= one.counted_bound for one in repeats])),
     )
-
-
-def _interval(
-    flags: NDArray[np.bool_], studies: Sequence[str], rng: np.random.Generator
-) -> tuple[float, float]:
-    draws = draw_groups(studies, rng, 1000)
-    place = {study: number for number, study in enumerate(draws.names)}
-    numbers = np.array([place[study] for study in studies])
-    rates = np.bincount(numbers, flags.astype(np.float64)) / np.bincount(numbers)
-    return interval(draws.counts @ rates / len(rates))
 
 
 def _repeats(

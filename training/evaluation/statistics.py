@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import betabinom, rankdata
+from scipy.stats import betabinom, mannwhitneyu
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+N_DRAWS = 1000  # bootstrap samples behind an interval
 INTERVAL = (2.5, 97.5)  # percentiles of a 95 % interval
 
 
@@ -41,8 +42,7 @@ def draw_groups(names: Sequence[str], rng: np.random.Generator, n_draws: int) ->
 
 def auroc(usual: FloatArray, unusual: FloatArray) -> float:
     """Count the pairs in which the unusual image scores higher, ties as half (Mann-Whitney U)."""
-    ranks = rankdata(np.concatenate([usual, unusual]))[len(usual) :]
-    wins = ranks.sum() - len(unusual) * (len(unusual) + 1) / 2
+    wins = mannwhitneyu(unusual, usual, method="asymptotic").statistic
     return float(wins / (len(usual) * len(unusual)))
 
 
@@ -152,14 +152,19 @@ def average_precision(mask: NDArray[np.bool_], scores: NDArray[np.floating]) -> 
     return float((gain * found / (last + 1)).sum() / hits.sum())
 
 
+def study_rates(flags: NDArray[np.bool_], studies: Sequence[str]) -> FloatArray:
+    """Average a yes or no over the slices of each study, [G] in the order of their names."""
+    _, place = np.unique(np.asarray(studies), return_inverse=True)
+    return np.asarray(np.bincount(place, flags.astype(np.float64)) / np.bincount(place))
+
+
 def study_rate(flags: NDArray[np.bool_], studies: Sequence[str]) -> float:
-    """Average a yes or no over slices within each study, then over studies.
+    """Average a yes or no over the slices of each study, then over studies.
 
     A study counts once, however many slices it has: that is what a rate calibrated on studies
     promises.
     """
-    _, place = np.unique(np.asarray(studies), return_inverse=True)
-    return float((np.bincount(place, flags.astype(np.float64)) / np.bincount(place)).mean())
+    return float(study_rates(flags, studies).mean())
 
 
 def counted_bound(n_calibration: int, n_test: int, rate: float, level: float = 0.9) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from training.evaluation.cases import SEED, USUAL
 from training.evaluation.statistics import (
+    N_DRAWS,
     Draws,
     auroc,
     auroc_draws,
@@ -22,7 +23,6 @@ from training.evaluation.statistics import (
 
 Floats = NDArray[np.float64]
 
-N_DRAWS = 1000
 SPECIFICITY = 0.95
 
 
