@@ -42,7 +42,9 @@ def test_its_golden_slices_are_phantoms_and_not_patients(released: Path) -> None
     model: LoadedModel = load_model(released)
     from training.release import golden_inputs
 
-    np.testing.assert_array_equal(model.golden_x, golden_inputs(model.spec.input))
+    # Processors round float32 differently (6e-8 without AVX-512); another slice differs by tenths.
+    drawn = golden_inputs(model.spec.input)
+    np.testing.assert_allclose(model.golden_x, drawn, rtol=0, atol=1e-6)
 
 
 def test_the_card_names_threshold_counts_and_version(released: Path, spec: ModelSpec) -> None:
