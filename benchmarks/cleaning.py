@@ -232,8 +232,8 @@ def measure(
     from model.scoring import CHANNELS, COLUMNS
     from model.spec import AutoencoderConfig, InspectorConfig
     from training.cleaning.clean import Setup, clean
+    from training.cleaning.fold_training import train_and_score
     from training.config import FitConfig
-    from training.networks.detector import train_and_score
 
     started, usual = time.perf_counter(), FitConfig()
     names = ("steps", "anatomy_steps", "inspector_steps")

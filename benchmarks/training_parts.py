@@ -183,8 +183,8 @@ def _setup(job: Job, images: Collection, n: int) -> Setup:
     from model.scoring import CHANNELS, COLUMNS
     from model.spec import AutoencoderConfig, InspectorConfig
     from training.cleaning.clean import Setup
+    from training.cleaning.fold_training import train_and_score
     from training.config import FitConfig
-    from training.networks.detector import train_and_score
 
     names = ("steps", "anatomy_steps", "inspector_steps")
     steps = {name: n * share for name, share in zip(names, _SHARES, strict=True)}

@@ -19,6 +19,7 @@ from training import release, report
 from training.cleaning.audit import AUDIT_TABLE, AuditRow, audit_rows, count_changes, write_audit
 from training.cleaning.audit_page import AUDIT_PAGE, write_audit_page
 from training.cleaning.clean import Cleaned, Setup, clean, fold_folder
+from training.cleaning.fold_training import train_and_score
 from training.cleaning.rca import Round
 from training.data.training_set import TrainingSet
 from training.errors import TooDirty
@@ -96,7 +97,7 @@ def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[
 def _clean(options: Options, folder: Path, run: Started, hooks: Hooks) -> Cleaned:
     """Clean, and leave the audit also where the cleaning stops with a question."""
     setup = Setup(
-        train_and_score=detector.train_and_score,
+        train_and_score=train_and_score,
         columns=COLUMNS,
         n_channels=1 + len(CHANNELS),
         inputs=run.images.path,

@@ -56,10 +56,10 @@ def test_the_kind_comes_from_the_header_else_from_what_was_measured(model: Loade
     scores[COLUMNS.index("canal_contrast")] = -0.5
     scores[COLUMNS.index("vertebra_share")] = 0.08
     seen = judge_scores(model.calibration, scores, SILENT)
-    assert seen.stratum == StratumKey("T1", "sagittal")
+    assert seen.stratum == StratumKey("T1", "sagittal", subject="patient")
     named = replace(SILENT, echo_time=90.0, mr_acquisition_type="3D")
     told = judge_scores(model.calibration, scores, named)
-    assert told.stratum == StratumKey("T2", "sagittal", None, "3D")
+    assert told.stratum == StratumKey("T2", "sagittal", None, "3D", "patient")
 
 
 def test_usual_slices_keep_the_calibrated_channels_in_their_order() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from training.phantoms.kinds import TRUTH_FILE
+TRUTH_FILE = "truth.csv"  # the labels that `phantom` writes next to its images; not an image
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from model.scoring import (
     score,
 )
 from model.spec import AutoencoderConfig, InspectorConfig
-from training.cleaning.folds import FoldJob
 from training.config import FitConfig
 from training.data.training_set import IndexArray, TrainingSet
 from training.networks.autoencoder import EpochMetrics, fit_autoencoder
@@ -102,25 +101,6 @@ def train_detector(
             features.append(extended_features(outputs, mse))
     reference = fit_reference(np.concatenate(features), data.kinds, config.shrinkage)
     return TrainedDetector(detector, reference)
-
-
-def train_and_score(job: FoldJob) -> ScoreArray:
-    """Train on `job.train` from new weights, score `job.scored`: [n_scored, K].
-
-    The networks stay in the job's folder for the audit's maps.
-    """
-    torch.set_num_threads(job.threads)
-    trained = train_detector(
-        job.training_set(),
-        job.networks,
-        job.config,
-        seed=(job.config.seed, job.round, job.fold),
-        folder=job.folder,
-        device=job.device,
-    )
-    scores = trained.score(job.open_inputs(), job.scored)
-    save_detector(trained, job.folder)
-    return scores
 
 
 def save_detector(trained: TrainedDetector, folder: Path) -> None:

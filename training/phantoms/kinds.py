@@ -4,5 +4,4 @@ from __future__ import annotations
 
 FINDINGS = ("lesion", "fracture", "disc", "herniation", "oedema", "cord")
 FAULTS = ("spike", "ghosting", "motion", "void", "noise")
-TRUTH_FILE = "truth.csv"  # what `phantom` writes beside its images
 KINDS = (*FINDINGS, *FAULTS, "axial")

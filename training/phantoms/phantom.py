@@ -16,7 +16,8 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
 from preprocessing import Slice, read_image
-from training.phantoms.kinds import FAULTS, FINDINGS, KINDS, TRUTH_FILE
+from training.data.files import TRUTH_FILE
+from training.phantoms.kinds import FAULTS, FINDINGS, KINDS
 from training.phantoms.masks import render_labels
 from training.phantoms.painting import render, render_axial
 from training.phantoms.scanner import acquire

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.networks.tiny_trainings import count_and_score, diverge, exit_at_once
+from tests.training.cleaning.tiny_trainings import count_and_score, diverge, exit_at_once
 from tests.training.small import INSPECTOR, NETWORK, QUICK
 from training.cleaning.folds import FoldJob, assign_folds, join_groups, read_scores, run_job
 from training.cleaning.workers import run_jobs
@@ -145,7 +145,7 @@ def test_the_trainings_end_with_the_run_that_started_them(tmp_path: Path) -> Non
     code = (
         "import sys; from pathlib import Path\n"
         "from tests.training.cleaning.test_folds import jobs\n"
-        "from tests.training.networks.tiny_trainings import wait_for_file\n"
+        "from tests.training.cleaning.tiny_trainings import wait_for_file\n"
         "from training.cleaning.workers import run_jobs\n"
         "if __name__ == '__main__':\n"
         "    run_jobs(jobs(Path(sys.argv[1])), wait_for_file, processes=2)\n"

@@ -13,14 +13,12 @@ from model.store.save import save_model
 from tests.small_model import small_model
 from tests.training.small import INSPECTOR, NETWORK, QUICK, weights
 from tests.training.usual_slices import usual_set
-from training.cleaning.folds import FoldJob
 from training.data.training_set import TrainingSet
 from training.networks.autoencoder import EpochMetrics
 from training.networks.detector import (
     TrainedDetector,
     load_detector,
     save_detector,
-    train_and_score,
     train_detector,
 )
 
@@ -93,36 +91,6 @@ def test_scores_come_in_the_order_asked_for_and_do_not_depend_on_the_others(
     some = trained.score(data.x, chosen)
     np.testing.assert_allclose(some[:, 0], every[chosen, 0], rtol=1e-6)
     np.testing.assert_allclose(some, every[chosen], rtol=1e-4, atol=1e-6)
-
-
-def test_a_fold_gives_its_scores_and_keeps_its_networks(data: TrainingSet, tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", data.x)
-    np.save(tmp_path / "labels.npy", data.labels)
-    train, scored = np.arange(4, 24), np.arange(4)
-    job = FoldJob(
-        inputs=tmp_path / "x.npy",
-        labels=tmp_path / "labels.npy",
-        train=train,
-        series=data.series[train],
-        kinds=data.kinds[train],
-        scored=scored,
-        networks=NETWORKS,
-        config=QUICK,
-        round=1,
-        fold=2,
-        folder=tmp_path / "fold",
-    )
-    job.folder.mkdir()
-    scores = train_and_score(job)
-    kept = load_detector(job.folder, NETWORKS)
-    # Loaded, the weights lie in another order in memory, which rounds differently.
-    found = kept.score(data.x, scored)
-    np.testing.assert_allclose(found[:, 0], scores[:, 0], rtol=1e-6)
-    np.testing.assert_allclose(found, scores, rtol=1e-4, atol=1e-6)
-    another = replace(job, fold=1, folder=tmp_path / "another")
-    another.folder.mkdir()
-    other = train_and_score(another)
-    assert not np.array_equal(other, scores)
 
 
 def test_what_training_scores_is_what_a_saved_model_scores(
