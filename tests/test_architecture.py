@@ -4,6 +4,7 @@ import ast
 import os
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ ALLOWED = {
     "training": {"training", "model", "preprocessing"},
 }
 OURS = {*ALLOWED, "service", "tests"} - {"service.py"}
+PACKAGES = ("preprocessing", "model", "training", "serving", "image", "benchmarks")
+# The rooms and files of training: each imports only what stands before it.
+TRAINING = (
+    *("errors", "config", "writing", "pages"),
+    *("data", "phantoms", "networks", "cleaning", "evaluation"),
+    *("report", "options", "prepare", "release", "run", "calibrate", "progress", "summary"),
+    "__main__",
+)
 # The only files of the served tree that may import torch at all, and what serving does not import.
 TORCH_FILES = {
     "model/networks/autoencoder.py",
@@ -44,6 +53,70 @@ def _imports(path: Path) -> set[str]:
             assert node.level == 0, f"{path} imports relatively"
             found.add((node.module or "").partition(".")[0])
     return found
+
+
+def _modules() -> dict[str, Path]:
+    """Every module of ours by its dotted name, a package by that of its folder."""
+    paths = [ROOT / "service.py", *(path for package in PACKAGES for path in _files(package))]
+    names = (".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths)
+    return {name.removesuffix(".__init__"): path for name, path in zip(names, paths, strict=True)}
+
+
+def _graph() -> dict[str, set[str]]:
+    """Every module of ours -> those of ours that it imports, inside functions too."""
+    modules, graph = _modules(), dict[str, set[str]]()
+    for name, path in modules.items():
+        imported: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                module = node.module or ""
+                for alias in node.names:
+                    full = f"{module}.{alias.name}"
+                    imported.add(full if full in modules else module)
+        graph[name] = imported & modules.keys() - {name}
+    return graph
+
+
+GRAPH = _graph()
+
+
+def _siblings(package: str) -> dict[str, set[str]]:
+    """The rooms and the direct files of a package -> those of them that they import."""
+    depth = package.count(".") + 1 if package else 0
+
+    def member(module: str) -> str | None:
+        is_inside = not package or module.startswith(f"{package}.")
+        return module.split(".")[depth] if is_inside else None
+
+    graph: dict[str, set[str]] = {}
+    for module, imported in GRAPH.items():
+        if (own := member(module)) is not None:
+            graph.setdefault(own, set()).update(
+                other for name in imported if (other := member(name)) not in (None, own)
+            )
+    return graph
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    TopologicalSorter(GRAPH).prepare()  # raises CycleError, which names them
+
+
+# serving is being untangled: its rooms http and process still import each other.
+@pytest.mark.parametrize(
+    "package", ["", *(name for name in GRAPH if _siblings(name) and name != "serving")]
+)
+def test_no_rooms_import_each_other_in_a_circle(package: str) -> None:
+    TopologicalSorter(_siblings(package)).prepare()
+
+
+def test_the_rooms_of_training_import_in_one_order() -> None:
+    siblings = _siblings("training")
+    assert set(TRAINING) == siblings.keys()
+    for place, name in enumerate(TRAINING):
+        later = siblings[name] & set(TRAINING[place:])
+        assert not later, f"training.{name} imports {later}, which stand after it"
 
 
 @pytest.mark.parametrize("place", ALLOWED)
