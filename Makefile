@@ -36,11 +36,13 @@ TOOLS_READY := $(VENV)/.tools
 DEV_READY := $(VENV)/.dev
 # It says what is wrong only when it may also say that all is well.
 fits = $(BIN)/check-jsonschema $(1) | awk '!/^ok --/'
+# Without the theme's advice about another program.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 # TensorFlow takes 1.6 GB and other versions of what we use.
 KERAS_VENV := .venv-keras
 KERAS_READY := $(KERAS_VENV)/.ready
 
-.PHONY: help serve train phantoms release picture image test-image bench test test-heavy fuzz check format lock clean
+.PHONY: help serve train phantoms release picture image test-image bench test test-heavy fuzz check docs format lock clean
 
 RELEASED := pretrained/spine_autoencoder.bentomodel
 # Seed 9 was chosen by counts alone: of the patients that it holds out, 8 have masks. training/LOG.md
@@ -123,17 +125,26 @@ test-heavy: $(DEV_READY) ## run the tests that take minutes
 fuzz: $(DEV_READY) ## look for SECONDS= (60) for bytes that break the reading of files
 	@$(BIN)/python -m tests.security.files.fuzz_read_image --seconds "$$typed_SECONDS"
 
-check: $(DEV_READY) ## lint, format, types, workflows and recipes; needs no network
+check: $(DEV_READY) ## lint, format, types, words, docs, workflows and recipes; needs no network
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/codespell
+	@$(MKDOCS)
 	@$(BIN)/zizmor --quiet --offline --pedantic .github
 	@$(call fits,--builtin-schema vendor.github-workflows .github/workflows/*.yml)
 	@$(call fits,--builtin-schema vendor.dependabot .github/dependabot.yml)
 	@$(call fits,--builtin-schema vendor.compose-spec deploy/compose.yaml)
+	@$(call fits,--builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml)
+	@$(call fits,--builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml)
+	@$(call fits,--builtin-schema vendor.citation-file-format CITATION.cff)
 	@$(BIN)/python -m tests.deploy.ecs
 	@$(BIN)/kubernetes-validate --quiet --strict -k 1.31 -k 1.37 \
 	  $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
+
+docs: $(TOOLS_READY) ## build the documentation into build/docs
+	@$(MKDOCS)
+	@echo "build/docs/index.html (searching needs a server: python3 -m http.server --directory build/docs)"
 
 format: $(DEV_READY) ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
