@@ -6,7 +6,6 @@ networks then learn each fault from other patients' series.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing import InputSpec, Slice, to_input
+from training.writing import json_text
 
 if TYPE_CHECKING:
     from training.cleaning.outliers import Members
@@ -411,7 +411,7 @@ def main(
                     show(results[-1:])
     show(results)
     if out:
-        out.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+        out.write_text(json_text([asdict(result) for result in results], 400) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

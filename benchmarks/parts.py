@@ -7,7 +7,6 @@ HTTP, the form, the hand-over to its threads and its batcher included.
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import time
@@ -33,6 +32,7 @@ from benchmarks.load import measure, numbers
 from benchmarks.processes import free_port, running
 from benchmarks.slices import SYNTAXES, encoded, write
 from benchmarks.tables import header, line
+from training.writing import json_text
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -232,7 +232,7 @@ def main(sizes: list[int], syntaxes: str, laps: int, seconds: float, path: Path 
         click.echo(line([str(n), f"{runner:.2f}", f"{network:.2f}", f"{share:.1%}"]))
     if path:
         document = environment() | {"laps": laps, "rows": rows, "runner": shares}
-        path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+        path.write_text(json_text(document) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

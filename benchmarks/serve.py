@@ -118,7 +118,8 @@ def main(
     """
     from benchmarks.contenders.starting import contenders
     from benchmarks.slices import alike, mix, of_folder
-    from benchmarks.tables import long_tables, to_json
+    from benchmarks.tables import RECORD_WIDTH, long_tables
+    from training.writing import json_text
 
     if quick:
         clients, seconds, rounds = [1, 8], 0.5, 1
@@ -146,7 +147,7 @@ def main(
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
     if json_file:
-        json_file.write_text(to_json(results), "utf-8")
+        json_file.write_text(json_text(results, RECORD_WIDTH) + "\n", "utf-8")
     if png_file:
         from benchmarks.plots import draw
 

@@ -16,6 +16,7 @@ BEGIN, END = "<!-- bench:serve -->", "<!-- /bench:serve -->"
 NOTHING = "–"  # noqa: RUF001 - what the other tables write too
 # Counted by the server or the kernel, however late the generator was.
 COUNTED = {"server_cpu_ms", "mean_batch"}
+RECORD_WIDTH = 800  # of a line of JSON: a record of three rounds is on one
 
 Results = dict[str, Any]
 # What identifies it (contender, files, clients, ...), and of each field the values of all rounds.
@@ -176,17 +177,6 @@ def header(titles: Sequence[str]) -> list[str]:
 def line(cells: Iterable[str]) -> str:
     """Write one line of a table."""
     return f"| {' | '.join(cells)} |"
-
-
-def to_json(results: Results) -> str:
-    """Write the results with each record on one line."""
-    parts = []
-    for name, value in results.items():
-        text = json.dumps(value)
-        if isinstance(value, list):
-            text = "[\n  " + ",\n  ".join(json.dumps(one) for one in value) + "\n ]"
-        parts.append(f" {json.dumps(name)}: {text}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def sections(results: Results) -> dict[Path, str]:

@@ -7,7 +7,6 @@ Each part runs in a process of its own. A training's speed is that of its steps 
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import re
 import tempfile
@@ -22,6 +21,7 @@ from benchmarks.environment import environment
 from benchmarks.processes import tree_pss_bytes
 from benchmarks.training_parts import PARTS, SEED, Job
 from serving.process.resources import usable_cores
+from training.writing import json_text
 
 _SAMPLE_S = 0.1  # a look at the pages of a process with torch takes it some milliseconds
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
@@ -136,7 +136,7 @@ def main(phantoms: int, steps: int, threads: int | None, names: str, path: Path 
     if path:
         document = environment() | {"phantoms": phantoms, "steps": steps, "threads": job.threads}
         document["parts"] = [asdict(part) for part in found]
-        path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+        path.write_text(json_text(document) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from benchmarks.tables import (
     sections,
     short_table,
     spread,
-    to_json,
 )
 
 SETTINGS = {"workers": 2, "rounds": 2, "seconds": 5.0, "clients": [32]}
@@ -126,12 +125,6 @@ def test_both_tables_say_on_what_they_were_measured() -> None:
     for text in (long_tables(RESULTS), short_table(RESULTS)):
         assert "2 cores (a processor)" in text
         assert "other programs used 0.10 of them" in text
-
-
-def test_results_are_written_with_a_line_for_each_record() -> None:
-    text = to_json(RESULTS)
-    assert json.loads(text) == RESULTS
-    assert sum(line.startswith('  {"contender"') for line in text.splitlines()) == 9
 
 
 def test_only_what_is_between_the_marks_is_replaced() -> None:
