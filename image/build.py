@@ -17,8 +17,7 @@ from pathlib import Path
 from image.engine import EngineError, build_network, check_engine, has_image, image_bytes
 from image.explain import explain
 from image.labels import ROOT, labels
-from model.store.find import find_directory
-from model.store.served import names_file
+from model.store.served import choose_served, names_file
 from model.store.transfer import import_model
 
 NAME = "dicom-autoencoder"  # as bentofile.yaml has it
@@ -96,8 +95,7 @@ def pin_model(model: str) -> str:
     """
     if names_file(model):
         return str(import_model(Path(model)))
-    folder = find_directory(model)
-    return f"{folder.parent.name}:{folder.name}"
+    return choose_served(model).name
 
 
 @contextmanager

@@ -33,8 +33,9 @@ class Settings:
     """What an operator can change; each field is the variable SPINE_<NAME>.
 
     Args:
-        model: a tag of the BentoML store (name, name:version or name:stage), or the path of a
-            .bentomodel file, which ends so or holds a slash.
+        model: a tag of the BentoML store (name, name:version, name:stage), or the path of a
+            .bentomodel file, which ends so or holds a slash. A name alone means the version in
+            production, else the newest.
         runtime: onnx (no torch, less memory) or torch (the reference, and the GPU).
         max_upload_mb: a body above this is refused; 576 x 576 16-bit slices are 0.7 MB.
         max_pixels: of one frame; the largest MR matrices are 1024 x 1024.
@@ -66,7 +67,7 @@ class Settings:
         cors_origins: web pages of these origins may ask (CORS); `*` means those of all.
     """
 
-    model: str = "spine_autoencoder:latest"
+    model: str = "spine_autoencoder"
     runtime: Runtime = "onnx"
     max_upload_mb: int = 32
     max_pixels: int = 4096 * 4096

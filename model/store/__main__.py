@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from model.errors import ModelError
-from model.store.stages import STAGES
+from model.store.find import STAGES
 
 
 @click.group()
@@ -55,6 +55,8 @@ def export_command(tag: str, path: Path) -> None:
 def list_command(as_json: bool) -> None:
     """List the stored models: tag, stages, alarm rate with its bound, studies and images behind it.
 
+    "served" marks the version that a server takes when SPINE_MODEL names the model alone.
+
     Example: python -m model.store list
     """
     from model.store.listing import list_models
@@ -64,7 +66,7 @@ def list_command(as_json: bool) -> None:
         click.echo(json.dumps([dataclasses.asdict(model) for model in models], indent=2))
         return
     for model in models:
-        marks = [*model.stages, *(["latest"] if model.is_latest else [])]
+        marks = [*model.stages, *["latest"] * model.is_latest, *["served"] * model.is_served]
         facts = [f"{key} {value!r}" for key, value in model.facts.items()]
         cells = [model.tag, ", ".join(marks) or "-", *([model.problem] if model.problem else facts)]
         click.echo("  ".join(cells))
@@ -96,7 +98,7 @@ def tag_command(tag: str, stage: str) -> None:
     key, is_assigned, value = stage.partition("=")
     if key != "stage" or not is_assigned or value not in STAGES:
         raise click.UsageError(f"write stage={' or stage='.join(STAGES)}, not {stage!r}")
-    from model.store.promotion import tag_stage
+    from model.store.stages import tag_stage
 
     click.echo(tag_stage(tag, value))
 
@@ -109,7 +111,7 @@ def rollback_command(name: str, stage: str) -> None:
 
     Example: python -m model.store rollback spine_autoencoder
     """
-    from model.store.promotion import roll_back
+    from model.store.stages import roll_back
 
     click.echo(roll_back(name, stage))
 

@@ -1,4 +1,9 @@
-"""Find models in the BentoML model store."""
+"""Find models in the BentoML model store: by version, `latest` or stage.
+
+A stage is a file beside the versions of a name, like BentoML's own `latest`. Each of its lines is a
+version and the SHA-256 of its model.json: the first one holds the stage, the others held it before,
+newest first. Labels in a model's own record would not do: the record is sealed, and a stage moves.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +12,26 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from model.errors import ModelError, ModelNotFound
+from model.errors import DamagedModel, ModelError, ModelNotFound
+from model.spec import SPEC_FILE, hash_file
 from model.store.locking import locked
-from model.store.stages import RESERVED, STAGES, find_holder
 
 DEFAULT_NAME = "spine_autoencoder"
 # What the store itself accepts (PEP 440-like tags, lower case).
 _TAG = re.compile(r"[a-z0-9_.-]+(:[a-z0-9_.-]+)?")
+STAGES = ("production", "staging")
+_HOLDER = re.compile(r"([a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?) ([0-9a-f]{64})")
+# Of releases before those in which a stage is a file of its own.
+_OLD_STAGES = "stages.json"
+
+
+class Holder(NamedTuple):
+    """A version that holds a stage, or held it; another model that took its version is noticed."""
+
+    version: str
+    spec_sha256: str
 
 
 def store_home() -> Path:
@@ -45,7 +62,7 @@ def find_directory(tag: str = DEFAULT_NAME, models: Path | None = None) -> Path:
     name, _, version = tag.partition(":")
     folder = (models or store_home() / "models") / name
     if version in STAGES:
-        return find_holder(folder, version)
+        return _find_holder(folder, version)
     if not version or version == "latest":
         try:
             version = (folder / "latest").read_text("utf-8").strip()
@@ -61,6 +78,78 @@ def find_directory(tag: str = DEFAULT_NAME, models: Path | None = None) -> Path:
     return folder / version
 
 
+def _find_holder(versions: Path, stage: str) -> Path:
+    """Find the folder of the version that holds a stage.
+
+    Raises:
+        ModelNotFound: no version holds it.
+        ModelError: the stage is damaged, or its version is gone or is another model now.
+    """
+    name, holders = versions.name, read_holders(versions, stage)
+    if not holders:
+        raise ModelNotFound(
+            f"no version of {name} holds the stage {stage};"
+            f" python -m model.store tag {name}:VERSION stage={stage}"
+        )
+    if (problem := why_not(versions, holders[0])) is not None:
+        raise ModelError(f"{stage} of {name} is {problem}; import it, tag another or roll back")
+    return versions / holders[0].version
+
+
+def read_holders(versions: Path, stage: str) -> list[Holder]:
+    """Read the versions that hold and held a stage, newest first; none where none ever did.
+
+    Args:
+        versions: the folder of all versions of a name.
+        stage: one of STAGES.
+
+    Raises:
+        ModelError: the stage is damaged, or is the name of a version too.
+    """
+    path, old = versions / stage, versions / _OLD_STAGES
+    if old.exists():
+        raise ModelError(
+            f"{old} is of an older release; note the stages in it, delete it and give them again"
+        )
+    if path.is_dir():  # by another program
+        raise ModelError(
+            f"{versions.name} has a version called {stage}, which is a stage;"
+            f" delete it: bentoml models delete {versions.name}:{stage}"
+        )
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    matches = [match for line in lines if (match := _HOLDER.fullmatch(line))]
+    if not lines or len(matches) < len(lines):
+        raise DamagedModel(
+            f"{stage} of {versions.name} is damaged; delete {path} and give the stage again"
+        )
+    return [Holder(match[1], match[2]) for match in matches]
+
+
+def why_not(versions: Path, holder: Holder) -> str | None:
+    """Say why a holder cannot be used; None when its folder holds what was given the stage."""
+    try:
+        found = hash_file(versions / holder.version / SPEC_FILE)
+    except OSError:
+        return f"{holder.version}, which the store does not hold"
+    if found != holder.spec_sha256:
+        return f"{holder.version}, and the store holds another model under this version"
+    return None
+
+
+def stages_of(versions: Path, version: str) -> tuple[str, ...]:
+    """The stages that a version holds now."""
+    return tuple(
+        stage
+        for stage in STAGES
+        if version in [h.version for h in read_holders(versions, stage)[:1]]
+    )
+
+
 def refuse_reserved(tag: str) -> None:
     """Keep versions from being called like a stage.
 
@@ -68,7 +157,7 @@ def refuse_reserved(tag: str) -> None:
         ModelError: this one is.
     """
     version = tag.partition(":")[2]
-    if version in RESERVED:
+    if version in (*STAGES, "latest"):
         raise ModelError(f"{version} cannot be a version: {tag} means another one")
 
 

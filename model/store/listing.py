@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from model.errors import ModelError
 from model.spec import STORE_FILE, load_spec
-from model.store.find import store_home
-from model.store.stages import stages_of
+from model.store.find import stages_of, store_home
+from model.store.served import choose_served
 
 # What is shown of the model's record.
 SHOWN = ("alarm_rate", "alarm_rate_bound", "calibration_studies", "training_images")
@@ -23,7 +23,8 @@ class StoredModel:
     Args:
         tag: name:version.
         stages: that it holds.
-        is_latest: what `name` alone means.
+        is_latest: the newest one.
+        is_served: what a server takes when SPINE_MODEL names the model alone.
         created: when it was saved, ISO 8601.
         facts: SHOWN -> value.
         problem: why it cannot be served, in one line; empty where it can.
@@ -32,6 +33,7 @@ class StoredModel:
     tag: str
     stages: tuple[str, ...] = ()
     is_latest: bool = False
+    is_served: bool = False
     created: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     problem: str = ""
@@ -59,16 +61,22 @@ def _describe_all(versions: Path) -> Iterator[StoredModel]:
         latest = (versions / "latest").read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         latest = ""
+    try:
+        served = choose_served(versions.name).folder
+    except ModelError:  # a server would not start
+        served = None
     for folder in sorted(p for p in versions.iterdir() if p.is_dir()):
-        tag = f"{versions.name}:{folder.name}"
-        stages = stages_of(versions, folder.name)
+        model = StoredModel(
+            f"{versions.name}:{folder.name}",
+            stages_of(versions, folder.name),
+            is_latest=folder.name == latest,
+            is_served=folder == served,
+        )
         try:
             load_spec(folder)
             record = yaml.safe_load((folder / STORE_FILE).read_text("utf-8"))
         except (ModelError, OSError, yaml.YAMLError) as error:
-            problem = str(error).splitlines()[0]
-            yield StoredModel(tag, stages, folder.name == latest, problem=problem)
+            yield replace(model, problem=str(error).splitlines()[0])
             continue
         facts = {key: record["metadata"].get(key) for key in SHOWN}
-        created = str(record["creation_time"])
-        yield StoredModel(tag, stages, folder.name == latest, created, facts)
+        yield replace(model, created=str(record["creation_time"]), facts=facts)

@@ -7,12 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import DamagedModel, ModelError, ModelNotFound
 from model.spec import STORE_HASH_FILE, hash_file, load_spec
 from model.store.archive import check_readable, unpack_model
-from model.store.find import find_directory, store_home
+from model.store.find import STAGES, find_directory, store_home
 from model.store.locking import locked
 from model.store.private_folder import make_private
 from model.store.record import read_tag, seal
@@ -21,6 +22,8 @@ from model.store.record import read_tag, seal
 # replaced, must not give a worker that starts later another model than the others have.
 FOLDER_VARIABLE = "SPINE_MODEL_FOLDER"
 _ASIDE = "unpacking-"
+_REASONS = {stage: f"which holds the stage {stage}" for stage in STAGES}
+_REASONS["latest"] = "the newest version"
 
 
 def names_file(wanted: str) -> bool:
@@ -28,8 +31,30 @@ def names_file(wanted: str) -> bool:
     return "/" in wanted or wanted.endswith(".bentomodel")
 
 
-def find_served(wanted: str, stores: Sequence[Path] = ()) -> Path:
-    """Find the folder of a model by name, name:version, name:stage or the path of its file.
+@dataclass(frozen=True)
+class Choice:
+    """The model that a server takes.
+
+    Args:
+        folder: of its files.
+        name: name:version, or the path of its file.
+        reason: why this one, in words that follow its name.
+    """
+
+    folder: Path
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        """The line that a server prints at its start."""
+        return f"serving {self.name}, {self.reason}"
+
+
+def choose_served(wanted: str, stores: Sequence[Path] = ()) -> Choice:
+    """Find the model to serve by name, name:version, name:stage or the path of its file.
+
+    A name alone means the version that holds the stage production, else the newest one: a trial
+    training becomes `latest`, and is not served in place of what was promoted.
 
     Args:
         wanted: what SPINE_MODEL says.
@@ -40,13 +65,28 @@ def find_served(wanted: str, stores: Sequence[Path] = ()) -> Path:
         ModelError: there is no such model, or the file is damaged or cannot be unpacked.
     """
     if names_file(wanted):
-        return unpack_once(Path(wanted))
+        return Choice(unpack_once(Path(wanted)), wanted, "the file that SPINE_MODEL names")
     for models in stores:
         try:
-            return find_directory(wanted, models)
+            return _choose(wanted, models)
         except ModelNotFound:
             continue
-    return find_directory(wanted)
+    return _choose(wanted, store_home() / "models")
+
+
+def _choose(wanted: str, models: Path) -> Choice:
+    version = wanted.partition(":")[2]
+    if version:
+        reason = _REASONS.get(version, "the version that SPINE_MODEL names")
+        folder = find_directory(wanted, models)
+    else:
+        try:
+            reason = _REASONS["production"]
+            folder = find_directory(f"{wanted}:production", models)
+        except ModelNotFound:
+            reason = "the newest version (no version holds the stage production)"
+            folder = find_directory(wanted, models)
+    return Choice(folder, f"{folder.parent.name}:{folder.name}", reason)
 
 
 def unpack_once(path: Path) -> Path:

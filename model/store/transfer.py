@@ -15,11 +15,12 @@ from model.store.find import (
     find_directory,
     one_line_errors,
     refuse_reserved,
+    stages_of,
     store_home,
     store_lock,
 )
 from model.store.record import read_tag, seal
-from model.store.stages import adopt_stages, stages_of
+from model.store.stages import adopt_stages
 
 if TYPE_CHECKING:
     from bentoml import Tag

@@ -12,7 +12,8 @@ import bentoml
 from bentoml.models import BentoModel
 
 from model.errors import ModelError
-from model.store.served import FOLDER_VARIABLE, find_served, names_file
+from model.store.served import FOLDER_VARIABLE, Choice, choose_served, names_file
+from serving.telemetry import log
 
 
 class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
@@ -30,20 +31,27 @@ class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
     @cached_property
     def folder(self) -> Path:
         """The folder of its files, not checked."""
-        from bentoml._internal.configuration.containers import BentoMLContainer
         from bentoml._internal.context import server_context
 
         pinned = os.environ.get(FOLDER_VARIABLE)
         if pinned and server_context.worker_index is not None:
             return Path(pinned)
+        return self.choice.folder
+
+    @cached_property
+    def choice(self) -> Choice:
+        """The model that is served and why, decided once."""
+        from bentoml._internal.configuration.containers import BentoMLContainer
+
         try:
             # In an image the models lie beside the code; its BENTOML_HOME is another folder.
-            return find_served(self.wanted, [Path(BentoMLContainer.model_store.get()._path)])
+            return choose_served(self.wanted, [Path(BentoMLContainer.model_store.get()._path)])
         except ModelError as error:
             sys.exit(f"service: {error}")
 
     def pin(self) -> None:
-        """Let the workers that are started from now on use this folder."""
+        """Let the workers that are started from now on use this folder; log which model it is."""
+        log.info("%s", self.choice)
         os.environ[FOLDER_VARIABLE] = str(self.folder)
 
     @property

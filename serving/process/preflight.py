@@ -13,7 +13,7 @@ import click
 
 from model.errors import ModelError
 from model.spec import load_spec
-from model.store.served import find_served
+from model.store.served import choose_served
 from serving.settings import Settings, SettingsError, read_settings
 
 
@@ -57,7 +57,7 @@ def check_start(settings: Settings, host: str, port: int, stores: Sequence[Path]
         ModelError: there is no such model, it is damaged, or nothing here can run it.
         PortTaken: nobody can listen there.
     """
-    folder = find_served(settings.model, stores)
+    folder = choose_served(settings.model, stores).folder
     load_spec(folder)
     if settings.runtime == "torch" and not importlib.util.find_spec("torch"):
         raise ModelError("SPINE_RUNTIME=torch needs torch; install it or use onnx")

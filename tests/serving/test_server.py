@@ -141,6 +141,6 @@ def test_sigterm_answers_what_is_in_flight_and_ends_clean(server: Server) -> Non
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
     text = log.read_text()
-    assert "settings: SPINE_MODEL=spine_autoencoder:latest" in text
+    assert "settings: SPINE_MODEL=spine_autoencoder " in text
     assert MARKER not in text
     assert "Traceback" not in text

@@ -61,7 +61,9 @@ def test_from_a_file_to_production_and_back(tmp_path: Path, files: tuple[Path, P
         assert done(tmp_path, "tag", f"site:v{n}", "stage=production") == f"site:v{n}"
     assert done(tmp_path, "find", "site:production") == "site:v2"
     lines = done(tmp_path, "list").splitlines()
-    assert lines[0].startswith("site:v2  production, latest  alarm_rate 0.05  alarm_rate_bound ")
+    assert lines[0].startswith(
+        "site:v2  production, latest, served  alarm_rate 0.05  alarm_rate_bound "
+    )
     assert lines[1].startswith("site:v1  -  alarm_rate 0.05  alarm_rate_bound ")
     assert done(tmp_path, "rollback", "site") == "site:v1"
     assert done(tmp_path, "find", "site:production") == "site:v1"
@@ -70,6 +72,7 @@ def test_from_a_file_to_production_and_back(tmp_path: Path, files: tuple[Path, P
         ("site:v2", [], True, ""),
         ("site:v1", ["production"], False, ""),
     ]
+    assert [model["is_served"] for model in listed] == [False, True]
     again = done(tmp_path, "export", "site:production", tmp_path / "again.bentomodel")
     assert done(tmp_path / "other", "import", again) == "site:v1"
     assert done(tmp_path / "other", "find", "site:production") == "site:v1"
@@ -90,7 +93,7 @@ def test_imports_at_the_same_time_make_one_whole_model(
     ]
     assert [process.communicate()[0] for process in imports] == ["site:v1\n"] * 4
     assert {path.name for path in (tmp_path / "models" / "site").iterdir()} == {"v1", "latest"}
-    assert done(tmp_path, "list").startswith("site:v1  latest  alarm_rate")
+    assert done(tmp_path, "list").startswith("site:v1  latest, served  alarm_rate")
 
 
 def test_a_damaged_model_is_listed_with_what_is_wrong(
@@ -101,7 +104,7 @@ def test_a_damaged_model_is_listed_with_what_is_wrong(
     (tmp_path / "models" / "site" / "v1" / "model.yaml").write_text(":")
     listed = done(tmp_path, "list")
     assert "site:v1  -  model.yaml is not the file that was saved; import the model again" in listed
-    assert "site:v2  latest  alarm_rate" in listed
+    assert "site:v2  latest, served  alarm_rate" in listed
 
 
 def test_what_cannot_be_done_is_one_line(tmp_path: Path, files: tuple[Path, Path]) -> None:

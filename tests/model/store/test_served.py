@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,20 @@ import pytest
 from model.errors import DamagedModel, ModelError, ModelNotFound
 from model.spec import hash_file, load_spec
 from model.store.find import find_directory
-from model.store.promotion import tag_stage
-from model.store.served import find_served, names_file
+from model.store.served import choose_served, names_file
+from model.store.stages import tag_stage
 from model.store.transfer import export_model
 from tests.model.store.versions import save_version
 
 N_STARTS = 6
-FIND = "import sys; from model.store.served import find_served; print(find_served(sys.argv[1]))"
+FIND = (
+    "import sys; from model.store.served import choose_served;"
+    "print(choose_served(sys.argv[1]).folder)"
+)
+
+
+def find_served(wanted: str, stores: Sequence[Path] = ()) -> Path:
+    return choose_served(wanted, stores).folder
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +53,35 @@ def test_a_tag_and_a_stage_are_those_of_the_store(model_store: Path) -> None:
     save_version("to_serve:v1")
     save_version("to_serve:v2")
     tag_stage("to_serve:v1", "production")
-    assert find_served("to_serve") == find_directory("to_serve:v2")
+    assert find_served("to_serve:latest") == find_directory("to_serve:v2")
     assert find_served("to_serve:v1") == find_directory("to_serve:v1")
     assert find_served("to_serve:production") == find_directory("to_serve:v1")
+
+
+def test_a_name_alone_is_what_was_promoted_else_the_newest_and_the_reason_says_so(
+    model_store: Path, file: Path
+) -> None:
+    for n in (1, 2):
+        save_version(f"alone:v{n}", seed=n)
+    newest = "serving alone:v2, the newest version"
+    assert str(choose_served("alone")) == f"{newest} (no version holds the stage production)"
+    assert str(choose_served("alone:latest")) == newest
+    assert str(choose_served("alone:v1")) == "serving alone:v1, the version that SPINE_MODEL names"
+    tag_stage("alone:v1", "production")
+    tag_stage("alone:v2", "staging")
+    assert str(choose_served("alone")) == "serving alone:v1, which holds the stage production"
+    assert str(choose_served("alone:staging")) == "serving alone:v2, which holds the stage staging"
+    assert str(choose_served(str(file))) == f"serving {file}, the file that SPINE_MODEL names"
+
+
+def test_a_promoted_version_that_is_gone_is_not_replaced_by_the_newest(model_store: Path) -> None:
+    for n in (1, 2):
+        save_version(f"gone:v{n}", seed=n)
+    tag_stage("gone:v1", "production")
+    shutil.rmtree(find_directory("gone:v1"))
+    with pytest.raises(ModelError, match="production of gone is v1, which the store does not hold"):
+        choose_served("gone")
+    assert find_served("gone:latest") == find_directory("gone:v2")
 
 
 def test_the_store_of_an_image_comes_before_that_of_the_home(

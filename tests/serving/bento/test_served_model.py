@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from model.store.find import find_directory
-from model.store.promotion import tag_stage
+from model.store.stages import tag_stage
 from model.store.transfer import export_model
 from tests.model.store.versions import save_version
 from tests.security import process_tree
@@ -70,6 +70,8 @@ def test_a_stage_that_moves_counts_at_the_next_start_and_for_no_single_worker(
         tag_stage("rolled:v2", "production")
         kill_workers(url, process)
         assert model_of(url, dicom) == "rolled:v1"
+    line = "serving rolled:v1, which holds the stage production"
+    assert (tmp_path / "log").read_text().count(line) == 1
     with bentoml_serve(tmp_path / "log", **environ) as (url, _):
         assert model_of(url, dicom) == "rolled:v2"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import signal
 import subprocess
@@ -15,10 +14,9 @@ import bentoml
 import pytest
 
 from model.errors import DamagedModel, ModelError, ModelNotFound
-from model.store.find import find_directory
-from model.store.promotion import roll_back, tag_stage
+from model.store.find import STAGES, find_directory, read_holders, stages_of
 from model.store.save import save_files
-from model.store.stages import STAGES_FILE, read_stages, stages_of
+from model.store.stages import roll_back, tag_stage
 from model.store.transfer import export_model, import_model
 from tests.model.store.versions import save_version
 
@@ -39,8 +37,8 @@ def holder(name: str, stage: str = "production") -> str:
     return find_directory(f"{name}:{stage}").name
 
 
-def stages_file(name: str) -> Path:
-    return find_directory(name).parent / STAGES_FILE
+def stage_file(name: str) -> Path:
+    return find_directory(name).parent / "production"
 
 
 def test_a_stage_means_the_version_that_was_tagged_last(name: str) -> None:
@@ -138,23 +136,26 @@ def test_a_version_called_like_a_stage_by_another_program_is_never_guessed(name:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        *("", "[]", "{", '{"production": 1}', '{"production": [{"version": "v1"}]}'),
-        '{"production": [{"version": "..", "spec_sha256": "", "since": ""}]}',
-        '{"production": [{"version": 1, "spec_sha256": "", "since": ""}]}',
-    ],
+    ["", "\n", "v1", "v1\n", f"v1 {'0' * 63}", f".. {'0' * 64}", f"v1 {'0' * 64}\n\n", "v1 \xff"],
 )
-def test_damaged_stages_are_one_line_that_says_what_to_do(name: str, text: str) -> None:
-    stages_file(name).write_text(text)
-    with pytest.raises(DamagedModel, match=f"{STAGES_FILE} of {name} is damaged; delete"):
+def test_a_damaged_stage_is_one_line_that_says_what_to_do(name: str, text: str) -> None:
+    stage_file(name).write_text(text, "latin-1")
+    with pytest.raises(DamagedModel, match=f"production of {name} is damaged; delete"):
         find_directory(f"{name}:production")
     assert find_directory(name).name == "v3", "a version without a stage needs no such file"
+
+
+def test_stages_as_older_releases_wrote_them_are_not_passed_over(name: str) -> None:
+    tag_stage(f"{name}:v1", "production")
+    (find_directory(name).parent / "stages.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"stages\.json is of an older release; note the stages"):
+        find_directory(f"{name}:production")
 
 
 def test_one_flipped_bit_in_the_stages_never_means_another_version(name: str) -> None:
     tag_stage(f"{name}:v1", "production")
     tag_stage(f"{name}:v2", "production")
-    path = stages_file(name)
+    path = stage_file(name)
     content = path.read_bytes()
     meant = set()
     for bit in range(8 * len(content)):
@@ -169,7 +170,8 @@ def test_one_flipped_bit_in_the_stages_never_means_another_version(name: str) ->
 
 
 def test_bentoml_itself_reads_and_deletes_beside_the_stages(name: str) -> None:
-    tag_stage(f"{name}:v1", "production")
+    for stage in STAGES:
+        tag_stage(f"{name}:v1", stage)
     assert {str(model.tag) for model in bentoml.models.list(name)} == {
         f"{name}:v{n}" for n in (1, 2, 3)
     }
@@ -179,7 +181,7 @@ def test_bentoml_itself_reads_and_deletes_beside_the_stages(name: str) -> None:
 
 def test_promotions_at_the_same_time_are_all_kept_one_after_the_other(name: str) -> None:
     code = (
-        "import sys; from model.store.promotion import tag_stage; print('ready', flush=True);"
+        "import sys; from model.store.stages import tag_stage; print('ready', flush=True);"
         f"sys.stdin.readline(); tag_stage('{name}:' + sys.argv[1], 'production')"
     )
     racers = [
@@ -200,21 +202,21 @@ def test_promotions_at_the_same_time_are_all_kept_one_after_the_other(name: str)
     for racer in racers:
         racer.communicate()
         assert racer.returncode == 0
-    history = [one.version for one in read_stages(find_directory(name).parent)["production"]]
+    history = [one.version for one in read_holders(find_directory(name).parent, "production")]
     assert set(history) == {"v1", "v2", "v3"}
     assert all(a != b for a, b in itertools.pairwise(history))
 
 
 def test_a_promotion_killed_anywhere_leaves_the_old_holder_or_the_new(name: str) -> None:
     tag_stage(f"{name}:v1", "production")
-    path = stages_file(name)
+    path = stage_file(name)
     code = (
         "import itertools; from pathlib import Path;"
-        "from model.store.stages import Holder, write_stages;"
+        "from model.store.find import Holder; from model.store.stages import write_holders;"
         f"versions = Path({str(path.parent)!r});\n"
         "for n in itertools.count():\n"
-        "    one = Holder(f'v{1 + n % 3}', 'x' * 64, 'now')\n"
-        "    write_stages(versions, {'production': (one,) * 20})\n"
+        "    one = Holder(f'v{1 + n % 3}', '0' * 64)\n"
+        "    write_holders(versions, 'production', [one] * 20)\n"
         "    n or print('begun', flush=True)\n"
     )
     for n in range(5):
@@ -225,7 +227,7 @@ def test_a_promotion_killed_anywhere_leaves_the_old_holder_or_the_new(name: str)
             assert writer.stdout.readline() == b"begun\n"
             time.sleep(0.003 * n)
             writer.send_signal(signal.SIGKILL)
-        assert len(json.loads(path.read_text())["production"]) == 20
+        assert len(read_holders(path.parent, "production")) == 20
     tag_stage(f"{name}:v2", "production")
     assert holder(name) == "v2"
 
