@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from model.judge import UsualSlices
+from model.calibration.usual import UsualSlices
 from model.runtime import LoadedModel, load_model
 from model.store.find import find_directory
 from training.calibrate import alarm_share, score_site

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from model.calibration.calibration import Calibration, Verdict, calibrate
+from model.calibration.calibration import Calibration, Verdict
 from model.calibration.conformal import Scores
 from model.calibration.strata import Measured, StratumKey, stratum_of
+from model.calibration.usual import UsualSlices
 from model.runtime import LoadedModel
 from model.scoring import CHANNELS, COLUMNS, MEASURES, MSE, FloatArray
 from preprocessing import Slice, SliceFacts, to_input
@@ -86,52 +86,6 @@ def judge_scores(calibration: Calibration, scores: Scores, facts: SliceFacts) ->
     """
     own = scores[_columns(calibration.channels)]
     return calibration.judge(own, _stratum(scores, facts))
-
-
-@dataclass(frozen=True)
-class UsualSlices:
-    """What a calibration is made of: slices that count as usual, as a model scores them.
-
-    Args:
-        channels: names of the scores.
-        scores: [n, C].
-        studies: the study of each slice, [n].
-        keys: the kind of each slice, [n].
-    """
-
-    channels: tuple[str, ...]
-    scores: Scores
-    studies: tuple[str, ...]
-    keys: tuple[StratumKey, ...]
-
-    def part(self, chosen: NDArray[np.bool_]) -> UsualSlices:
-        """Keep some of the slices; `chosen` is [n]."""
-        numbers = np.flatnonzero(chosen).tolist()
-        return UsualSlices(
-            self.channels,
-            self.scores[numbers],
-            tuple(self.studies[number] for number in numbers),
-            tuple(self.keys[number] for number in numbers),
-        )
-
-    def calibrate(self, alarm_rate: float) -> Calibration:
-        """Make these slices the ones that others are compared with.
-
-        Raises:
-            TooFewStudies: for the alarm rate.
-            ValueError: a score is not finite.
-        """
-        return calibrate(
-            self.scores, self.studies, self.keys, channels=self.channels, alarm_rate=alarm_rate
-        )
-
-    def alarms(self, calibration: Calibration) -> NDArray[np.bool_]:
-        """Decide for each slice whether a calibration calls it an anomaly, at its own rate: [n]."""
-        p_values = [
-            calibration.judge(scores, key).p_value
-            for scores, key in zip(self.scores, self.keys, strict=True)
-        ]
-        return np.array(p_values) <= calibration.alarm_rate
 
 
 def usual_slices(

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from model.calibration.alarm_rates import TooFewStudies, rate_bound
 from model.calibration.calibration import Calibration
-from model.judge import UsualSlices, usual_slices
+from model.calibration.usual import UsualSlices
+from model.judge import usual_slices
 from model.runtime import LoadedModel, load_model
 from model.store.find import find_directory
 from model.store.recalibrate import save_recalibrated

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from model.calibration.alarm_rates import TooFewStudies, rate_bound
 from model.calibration.calibration import Calibration
+from model.calibration.usual import UsualSlices
 from model.export import Trained
-from model.judge import UsualSlices, usual_slices
+from model.judge import usual_slices
 from model.scoring import ScoreArray
 from model.spec import Decision, Provenance
 from model.store.save import save_model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,9 +17,6 @@ from model.calibration.strata import StratumKey, why_out_of_scope
 
 # A kind of slices with fewer studies is judged together with its nearest relatives.
 SMALLEST_STRATUM = 60
-# Kept of a larger set: a slice is compared with all of them within half a millisecond, and more
-# slices of the same studies say little more.
-MOST_SLICES = 4000
 # What is given up to find enough relatives, one after the other; in the end all slices are.
 _GIVEN_UP = ((), ("acquisition",), ("acquisition", "region"))
 
@@ -268,60 +264,3 @@ def _read_key(words: list[str]) -> StratumKey:
     return StratumKey(
         *(word or None for word in (words if len(words) > 4 else [*words, "patient"]))
     )
-
-
-def calibrate(
-    scores: Scores,
-    studies: Sequence[str],
-    keys: Sequence[StratumKey],
-    *,
-    channels: Sequence[str],
-    alarm_rate: float,
-) -> Calibration:
-    """Make a calibration of the scores of usual slices; of very many, some are kept.
-
-    Args:
-        scores: of slices that the model was not trained on, finite, [n, C].
-        studies: the study of each; what counts once.
-        keys: the kind of each.
-        channels: names of the columns.
-        alarm_rate: in (0, 1), saved with it.
-
-    Raises:
-        TooFewStudies: for the alarm rate; says how many it takes.
-        ValueError: a score is not finite, or the parts do not fit together.
-    """
-    if not len(scores) == len(studies) == len(keys):
-        raise ValueError("each slice has one study and one kind")
-    kinds = sorted(set(keys), key=str)
-    numbers = {key: number for number, key in enumerate(kinds)}
-    kind = np.array([numbers[key] for key in keys], np.int64)
-    study = np.unique(np.asarray(studies, dtype=np.str_), return_inverse=True)[1]
-    kept = _thin(study, kind)
-    return Calibration(
-        channels=tuple(channels),
-        scores=np.asarray(scores, np.float64)[kept],
-        studies=study[kept],
-        kinds=tuple(kinds),
-        kind=kind[kept],
-        alarm_rate=alarm_rate,
-    )
-
-
-def _thin(study: NDArray[np.int64], kind: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Choose at most MOST_SLICES: of each kind in each study one, then a second, and so on.
-
-    The choice is random, the same each time, and knows no score: what is kept stays exchangeable.
-
-    Returns:
-        Indices of the kept, ascending.
-    """
-    order = np.random.default_rng(0).permutation(len(study))
-    seen: Counter[tuple[int, int]] = Counter()
-    rank = np.empty(len(study), np.int64)
-    for index in order.tolist():
-        group = int(study[index]), int(kind[index])
-        rank[index] = seen[group]
-        seen[group] += 1
-    chosen = order[np.argsort(rank[order], kind="stable")][:MOST_SLICES]
-    return np.sort(chosen)

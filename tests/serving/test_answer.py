@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.calibration.calibration import Calibration, calibrate
+from model.calibration.calibration import Calibration
 from model.calibration.strata import StratumKey
+from model.calibration.usual import calibrate
 from serving.answer import Decision, check_alarm_rate, decide, describe_calibration
 from serving.errors import BadAlarmRate
 from serving.http.upload import parse_alarm_rate

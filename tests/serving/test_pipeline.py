@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.calibration.calibration import Verdict, calibrate
+from model.calibration.calibration import Verdict
 from model.calibration.strata import StratumKey
+from model.calibration.usual import calibrate
 from preprocessing import InputSpec, Slice, SliceFacts, read_frames
 from preprocessing.errors import LimitExceeded
 from preprocessing.limits import DEFAULT

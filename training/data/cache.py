@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from preprocessing import ImageError, InputSpec, read_frames, to_input
 from training.errors import ChangedWhileRead
+from training.writing import write_json
 
 HalfArray = NDArray[np.float16]
 Progress = Callable[[int, int], None]
@@ -204,8 +205,6 @@ def _save(folder: Path, key: str, entries: Sequence[Entry]) -> Inputs:
     path = folder / f"{key}.npy"
     (folder / f"{key}.npy.part").replace(path)
     sha256 = _hash_file(path)
-    aside = folder / f"{key}.json.part"
     rows = [[entry.frames, entry.rows, entry.code] for entry in entries]
-    aside.write_text(json.dumps({"sha256": sha256, "entries": rows}), "utf-8")
-    aside.replace(folder / f"{key}.json")
+    write_json(folder / f"{key}.json", {"sha256": sha256, "entries": rows})
     return Inputs(path, sha256, tuple(entries))

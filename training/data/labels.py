@@ -15,6 +15,7 @@ from preprocessing.transforms import fitted_shape
 from training.data.collection import Collection, Source, iterate_slices
 from training.data.training_set import NO_LABEL
 from training.errors import WrongMasks
+from training.writing import aside
 
 ByteArray = NDArray[np.uint8]
 
@@ -62,11 +63,10 @@ def label_by_masks(images: Collection, data: Sequence[Path], masks: Path, folder
 def writing_labels(path: Path, images: Collection) -> Iterator[ByteArray]:
     """Map a new file of labels, uint8 [N, S, S], aside; renamed when all is written."""
     n, _, size, _ = images.x.shape
-    aside = path.with_name(path.name + ".part")
-    labels = np.lib.format.open_memmap(aside, "w+", np.uint8, (n, size, size))
-    yield labels
-    labels.flush()
-    aside.replace(path)
+    with aside(path) as part:
+        labels = np.lib.format.open_memmap(part, "w+", np.uint8, (n, size, size))
+        yield labels
+        labels.flush()
 
 
 def fit_mask(mask: ByteArray, spacing_mm: tuple[float, float], size: int) -> ByteArray:

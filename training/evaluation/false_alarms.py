@@ -8,7 +8,7 @@ import numpy as np
 
 from model.calibration.alarm_rates import rate_bound
 from model.calibration.calibration import Calibration
-from model.judge import UsualSlices
+from model.calibration.usual import UsualSlices
 from training.evaluation.statistics import (
     N_DRAWS,
     counted_bound,

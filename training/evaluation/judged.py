@@ -9,7 +9,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from model.judge import Judged, UsualSlices, judge_inputs, usual_slices
+from model.calibration.usual import UsualSlices
+from model.judge import Judged, judge_inputs, usual_slices
 from model.runtime import LoadedModel
 from model.scoring import COLUMNS, MSE
 from preprocessing import InputSpec, Slice, to_input

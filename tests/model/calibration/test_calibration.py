@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from model.calibration.alarm_rates import TooFewStudies
-from model.calibration.calibration import MOST_SLICES, Calibration, calibrate
+from model.calibration.calibration import Calibration
 from model.calibration.strata import StratumKey
+from model.calibration.usual import MOST_SLICES, calibrate
 
 T1 = StratumKey("T1", "sagittal", "lumbar", "2D")
 T2 = StratumKey("T2", "sagittal", "lumbar", "2D")

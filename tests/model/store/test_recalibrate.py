@@ -9,8 +9,9 @@ import bentoml
 import numpy as np
 import pytest
 
-from model.calibration.calibration import Calibration, calibrate
+from model.calibration.calibration import Calibration
 from model.calibration.strata import StratumKey
+from model.calibration.usual import calibrate
 from model.errors import DamagedModel, ModelError
 from model.runtime import load_calibration, load_model
 from model.spec import CALIBRATION_FILE

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.anatomy import halve
-from model.calibration.calibration import calibrate
 from model.calibration.strata import StratumKey
+from model.calibration.usual import calibrate
 from model.judge import judge_slices
 from model.runtime import LoadedModel, load_model
 from model.scoring import Outputs

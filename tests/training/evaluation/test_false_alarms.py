@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from model.calibration.alarm_rates import rate_bound
-from model.calibration.calibration import Calibration, calibrate
+from model.calibration.calibration import Calibration
 from model.calibration.strata import StratumKey
-from model.judge import UsualSlices
+from model.calibration.usual import UsualSlices, calibrate
 from training.evaluation.false_alarms import count_alarms
 
 KEY = StratumKey("T2", "sagittal", "lumbar", "2D")

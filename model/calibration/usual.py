@@ -1,0 +1,121 @@
+"""Usual slices as a model scores them, and the calibration that is made of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.calibration.calibration import Calibration
+from model.calibration.conformal import Scores
+from model.calibration.strata import StratumKey
+
+# Kept of a larger set: a slice is compared with all of them within half a millisecond, and more
+# slices of the same studies say little more.
+MOST_SLICES = 4000
+
+
+@dataclass(frozen=True)
+class UsualSlices:
+    """What a calibration is made of: slices that count as usual, as a model scores them.
+
+    Args:
+        channels: names of the scores.
+        scores: [n, C].
+        studies: the study of each slice, [n].
+        keys: the kind of each slice, [n].
+    """
+
+    channels: tuple[str, ...]
+    scores: Scores
+    studies: tuple[str, ...]
+    keys: tuple[StratumKey, ...]
+
+    def part(self, chosen: NDArray[np.bool_]) -> UsualSlices:
+        """Keep some of the slices; `chosen` is [n]."""
+        numbers = np.flatnonzero(chosen).tolist()
+        return UsualSlices(
+            self.channels,
+            self.scores[numbers],
+            tuple(self.studies[number] for number in numbers),
+            tuple(self.keys[number] for number in numbers),
+        )
+
+    def calibrate(self, alarm_rate: float) -> Calibration:
+        """Make these slices the ones that others are compared with.
+
+        Raises:
+            TooFewStudies: for the alarm rate.
+            ValueError: a score is not finite.
+        """
+        return calibrate(
+            self.scores, self.studies, self.keys, channels=self.channels, alarm_rate=alarm_rate
+        )
+
+    def alarms(self, calibration: Calibration) -> NDArray[np.bool_]:
+        """Decide for each slice whether a calibration calls it an anomaly, at its own rate: [n]."""
+        p_values = [
+            calibration.judge(scores, key).p_value
+            for scores, key in zip(self.scores, self.keys, strict=True)
+        ]
+        return np.array(p_values) <= calibration.alarm_rate
+
+
+def calibrate(
+    scores: Scores,
+    studies: Sequence[str],
+    keys: Sequence[StratumKey],
+    *,
+    channels: Sequence[str],
+    alarm_rate: float,
+) -> Calibration:
+    """Make a calibration of the scores of usual slices; of very many, some are kept.
+
+    Args:
+        scores: of slices that the model was not trained on, finite, [n, C].
+        studies: the study of each; what counts once.
+        keys: the kind of each.
+        channels: names of the columns.
+        alarm_rate: in (0, 1), saved with it.
+
+    Raises:
+        TooFewStudies: for the alarm rate; says how many it takes.
+        ValueError: a score is not finite, or the parts do not fit together.
+    """
+    if not len(scores) == len(studies) == len(keys):
+        raise ValueError("each slice has one study and one kind")
+    kinds = sorted(set(keys), key=str)
+    numbers = {key: number for number, key in enumerate(kinds)}
+    kind = np.array([numbers[key] for key in keys], np.int64)
+    study = np.unique(np.asarray(studies, dtype=np.str_), return_inverse=True)[1]
+    kept = _thin(study, kind)
+    return Calibration(
+        channels=tuple(channels),
+        scores=np.asarray(scores, np.float64)[kept],
+        studies=study[kept],
+        kinds=tuple(kinds),
+        kind=kind[kept],
+        alarm_rate=alarm_rate,
+    )
+
+
+def _thin(study: NDArray[np.int64], kind: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Choose at most MOST_SLICES: of each kind in each study one, then a second, and so on.
+
+    The choice is random, the same each time, and knows no score: what is kept stays exchangeable.
+
+    Returns:
+        Indices of the kept, ascending.
+    """
+    order = np.random.default_rng(0).permutation(len(study))
+    seen: Counter[tuple[int, int]] = Counter()
+    rank = np.empty(len(study), np.int64)
+    for index in order.tolist():
+        group = int(study[index]), int(kind[index])
+        rank[index] = seen[group]
+        seen[group] += 1
+    chosen = order[np.argsort(rank[order], kind="stable")][:MOST_SLICES]
+    return np.sort(chosen)
