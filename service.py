@@ -20,6 +20,7 @@ from model.store.served import names_file
 from serving.answer import check_alarm_rate, decide, describe_calibration, write_answer
 from serving.bento.errors import passes_errors
 from serving.bento.image import serving_image
+from serving.bento.openapi import page
 from serving.bento.served_model import ServedModel
 from serving.contract import REQUEST_ID, UPLOAD, Prediction, PredictRequest
 from serving.errors import ModelUnavailable
@@ -116,10 +117,10 @@ class SpineService(bentoml.Service[Any]):
 
     @property
     def openapi_spec(self) -> OpenAPI:
-        """The OpenAPI document, completed by what BentoML cannot see."""
-        from serving.bento.openapi import OpenAPI, complete_predict
+        """The OpenAPI document, in place of BentoML's."""
+        from serving.bento.openapi import write_document
 
-        return OpenAPI(complete_predict(super().openapi_spec.asdict()))
+        return write_document()
 
 
 @bentoml.service(
@@ -132,6 +133,7 @@ class SpineService(bentoml.Service[Any]):
     # A Content-Type is the client's text, and this is a log.
     logging={"access": {"request_content_type": False}},
 )
+@bentoml.asgi_app(page())
 class SpineAnomaly:
     """Say whether a spine MR slice looks unlike the images that the model was trained on.
 

@@ -227,6 +227,7 @@ def _address(scope: Scope) -> tuple[str, int] | None:
 
 def known_paths(app: Starlette, settings: Settings) -> dict[str, KnownPath]:
     """List each path of an application, the files of its mounts included."""
+    from starlette.applications import Starlette
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
@@ -234,6 +235,10 @@ def known_paths(app: Starlette, settings: Settings) -> dict[str, KnownPath]:
     for route in app.routes:
         if isinstance(route, Route):
             methods[route.path] = frozenset(route.methods or ())
+        elif isinstance(route, Mount) and isinstance(route.app, Starlette):
+            for inner in route.app.routes:
+                if isinstance(inner, Route):
+                    methods[route.path + inner.path] = frozenset(inner.methods or ())
         elif isinstance(route, Mount) and isinstance(route.app, StaticFiles):
             folder = Path(str(route.app.directory))
             for file in folder.rglob("*"):

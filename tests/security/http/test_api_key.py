@@ -28,7 +28,7 @@ from tests.security.servers import Server, hostile_server
 
 NO = "401 unauthorized"
 HEALTH = ("/livez", "/readyz", "/healthz")
-DOCS = ("/", "/docs.json", "/schema.json")
+DOCS = ("/", "/page.js", "/docs.json", "/schema.json")
 MB = 1_000_000
 
 
