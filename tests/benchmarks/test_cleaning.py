@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from benchmarks.cleaning import FAULTS, Example, contaminate, count, draw_examples
+from benchmarks.cleaning import count, table
+from benchmarks.contamination import FAULTS, Example, contaminate, draw_examples
 from preprocessing import InputSpec, to_input
 
 
@@ -52,3 +53,6 @@ def test_what_was_removed_is_counted_against_what_was_planted(good: list[Example
     assert result.precision == pytest.approx(6 / 8)
     assert [result.dirt_before, result.dirt_after] == pytest.approx([8 / 32, 2 / 24])
     assert sum(result.missed.values()) == 2
+    assert table([result]).splitlines()[2] == (
+        "| 24 phantoms | 8 scattered | crossfit | 8.3% | 75.0% | 0.75 | 25.0% to 8.3% | 2, 1 |"
+    )

@@ -1,0 +1,160 @@
+"""Sets of slices with gross faults planted into copies, as a careless export mixes them in."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing import InputSpec, Slice
+
+_SEED = 4711  # of what is planted; no training and no other evaluation uses it
+_PER_SERIES = 8
+
+Fault = Callable[[Slice, np.random.Generator], Slice]
+Keys = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A slice, its (patient, study, series), the fault in it, and its mask; good ones have none."""
+
+    image: Slice
+    keys: Keys
+    fault: str
+    mask: NDArray[np.uint8] | None = None
+
+
+def turned(image: Slice, rng: np.random.Generator) -> Slice:
+    """Turn by a quarter: rows and columns were mixed up."""
+    pixels = np.rot90(image.pixels, int(rng.choice([1, 3])))
+    return replace(image, pixels=pixels.copy(), spacing_mm=image.spacing_mm[::-1])
+
+
+def upside_down(image: Slice, rng: np.random.Generator) -> Slice:
+    """Show the head at the foot."""
+    return replace(image, pixels=image.pixels[::-1].copy())
+
+
+def noise_only(image: Slice, rng: np.random.Generator) -> Slice:
+    """Receive nothing: the magnitude of complex noise has a Rayleigh distribution."""
+    pixels = rng.rayleigh(1.0, image.pixels.shape)
+    return replace(image, pixels=pixels.astype(np.float32))
+
+
+def boxed(image: Slice, rng: np.random.Generator) -> Slice:
+    """Blank half the height and half the width, anywhere."""
+    (height, width), pixels = image.pixels.shape, image.pixels.copy()
+    top, left = int(rng.integers(height // 2)), int(rng.integers(width // 2))
+    pixels[top : top + height // 2, left : left + width // 2] = pixels.min()
+    return replace(image, pixels=pixels)
+
+
+def wrapped(image: Slice, rng: np.random.Generator) -> Slice:
+    """Fold half the field of view over the other half, as strong as it is."""
+    axis = int(rng.integers(2))
+    shift = image.pixels.shape[axis] // 2
+    return replace(image, pixels=image.pixels + np.roll(image.pixels, shift, axis))
+
+
+def ghosted(image: Slice, rng: np.random.Generator) -> Slice:
+    """Add two copies of half the strength, a quarter of the field away."""
+    axis = int(rng.integers(2))
+    shift = image.pixels.shape[axis] // 4
+    copies = np.roll(image.pixels, shift, axis) + np.roll(image.pixels, -shift, axis)
+    return replace(image, pixels=image.pixels + np.float32(0.5) * copies)
+
+
+def inverted(image: Slice, rng: np.random.Generator) -> Slice:
+    """Show black as white: a wrong photometric interpretation."""
+    return replace(image, pixels=image.pixels.max() + image.pixels.min() - image.pixels)
+
+
+def clipped(image: Slice, rng: np.random.Generator) -> Slice:
+    """Saturate all that is brighter than a fifth of the brightest: a wrong window at export."""
+    low = float(image.pixels.min())
+    limit = low + 0.2 * (float(np.percentile(image.pixels, 99.5)) - low)
+    return replace(image, pixels=np.clip(image.pixels, low, limit))
+
+
+FAULTS: tuple[Fault, ...] = (
+    *(turned, upside_down, noise_only, boxed),
+    *(wrapped, ghosted, inverted, clipped),
+)
+
+
+def read_examples(data: Path, masks: Path) -> list[Example]:
+    """Read every slice under a folder, with its mask where there is one."""
+    from training.data.collection import iterate_slices, load_images
+    from training.data.labels import read_mask
+
+    sources = load_images([data], InputSpec(size=16)).sources
+    return [
+        Example(
+            image,
+            (source.group, source.study, source.series),
+            "",
+            read_mask(mask) if (mask := masks / f"{Path(source.path).stem}.png").exists() else None,
+        )
+        for source, image in iterate_slices([data], sources)
+    ]
+
+
+def draw_examples(count: int) -> list[Example]:
+    """Draw normal phantoms; eight at a time stand for a patient's series."""
+    from training.phantoms.phantom import write_phantoms
+
+    with tempfile.TemporaryDirectory(prefix="cleaning-") as folder:
+        data, masks = Path(folder) / "data", Path(folder) / "masks"
+        list(write_phantoms(data, count, _SEED, masks=masks))
+        drawn = read_examples(data, masks)
+    return [
+        replace(example, keys=_keys(index // _PER_SERIES)) for index, example in enumerate(drawn)
+    ]
+
+
+def _keys(patient: int) -> Keys:
+    return f"patient:{patient}", f"study:{patient}", f"series:{patient}"
+
+
+def contaminate(good: Sequence[Example], share: float, layout: str) -> list[Example]:
+    """Add faulty copies of good slices until they are this share of all.
+
+    Args:
+        good: slices without faults.
+        share: of the result, below 1.
+        layout: scattered: single copies in the series of their originals; series: copies of up to
+            eight slices of a patient, all with one fault, as a series of its own.
+    """
+    n_bad, rng = round(share / (1 - share) * len(good)), np.random.default_rng(_SEED)
+    bad = _scattered(good, rng) if layout == "scattered" else _series(good, rng)
+    return [*good, *(example for example, _ in zip(bad, range(n_bad), strict=False))]
+
+
+def _scattered(good: Sequence[Example], rng: np.random.Generator) -> Iterator[Example]:
+    for number, index in enumerate(rng.permutation(len(good)).tolist()):
+        fault = FAULTS[number % len(FAULTS)]
+        original = good[index]
+        yield Example(fault(original.image, rng), original.keys, fault.__name__)
+
+
+def _series(good: Sequence[Example], rng: np.random.Generator) -> Iterator[Example]:
+    by_series: dict[Keys, list[Example]] = {}
+    for example in good:
+        by_series.setdefault(example.keys, []).append(example)
+    whole = [members for members in by_series.values() if len(members) >= _PER_SERIES // 2]
+    rng.shuffle(whole)
+    for number in range(len(whole) * len(FAULTS)):
+        members = whole[number % len(whole)]
+        fault = FAULTS[number % len(FAULTS)]
+        # The same draws for each slice: the fault is that of the series.
+        seed = int(rng.integers(1 << 31))
+        for example in members[:_PER_SERIES]:
+            patient, study, _ = example.keys
+            keys = (patient, study, f"bad series:{number}")
+            image = fault(example.image, np.random.default_rng(seed))
+            yield Example(image, keys, fault.__name__)
