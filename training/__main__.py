@@ -106,7 +106,7 @@ def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any)
     folder = resume or new_folder(given["out"], given["name"])
     try:
         options = read_options(folder) if resume else make_options(given)
-        with track_fit(options.config) as hooks:
+        with track_fit(options) as hooks:
             state = execute(options, folder, hooks)
     except (TrainingError, ModelError, ValueError) as error:
         fail(str(error))

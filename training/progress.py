@@ -4,32 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-from training.config import FitConfig
-from training.networks.autoencoder import EpochMetrics
-from training.run import Hooks
+from training.steps import FINAL, EpochMetrics, Place, Steps
+
+if TYPE_CHECKING:
+    from training.cleaning.folds import FoldJob
+    from training.options import Options
+    from training.run import Hooks
 
 Advance = Callable[[int, int], None]
 
 
-def _bars() -> Progress:
+def _bars(left: ProgressColumn) -> Progress:
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        left,
         console=console,
         disable=not console.is_terminal,
     )
@@ -38,31 +45,60 @@ def _bars() -> Progress:
 @contextmanager
 def track(what: str) -> Iterator[Advance]:
     """Show one bar; yields a function that takes (done, in all)."""
-    with _bars() as bars:
+    with _bars(TimeRemainingColumn()) as bars:
         task = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
+class _TimeLeft(ProgressColumn):
+    """What the steps of the whole run say; nothing of the reading, which has no steps."""
+
+    def __init__(self, steps: Steps) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def render(self, task: Task) -> Text:
+        return Text(describe_time_left(self._steps) if task.fields.get("of_run") else "")
+
+
 @contextmanager
-def track_fit(config: FitConfig) -> Iterator[Hooks]:
-    """Show a bar for reading, one for the folds of a round, one for the last training."""
-    with _bars() as bars:
-        reading = bars.add_task("reading", total=None)
-        cleaning = bars.add_task("cleaning", total=config.folds)
-        steps = {"autoencoder": config.steps}
-        steps["inspector"] = config.anatomy_steps + config.inspector_steps
-        training = bars.add_task("training", total=sum(steps.values()))
+def track_fit(options: Options) -> Iterator[Hooks]:
+    """Show a bar for reading, and one for the steps of all trainings of the run."""
+    from training.run import Hooks
 
-        def on_epoch(metrics: EpochMetrics) -> None:
-            before = 0 if metrics.network == "autoencoder" else steps["autoencoder"]
-            said = f"{metrics.network}, loss {metrics.loss:.4f}"
-            bars.update(training, completed=before + metrics.step, description=said)
+    on_cpu = options.device == "cpu"
+    steps = Steps(options.config, min(options.config.folds, options.threads) if on_cpu else 1)
+    with _bars(_TimeLeft(steps)) as bars:
+        reading = bars.add_task("reading files", total=None)
+        training = bars.add_task("training steps", total=steps.total, of_run=True)
 
-        def on_fold(number: int, done: int, total: int) -> None:
-            said = f"cleaning, round {number}"
-            bars.update(cleaning, completed=done, total=total, description=said)
+        def take(place: Place, metrics: EpochMetrics | None) -> None:
+            steps.take(place, metrics)
+            said = describe_place(steps) + (f", loss {metrics.loss:.4f}" if metrics else "")
+            bars.update(training, completed=steps.done, total=steps.total, description=said)
 
         def on_file(done: int, total: int) -> None:
             bars.update(reading, completed=done, total=total)
 
-        yield Hooks(on_file, on_fold, on_epoch)
+        def on_steps(job: FoldJob, metrics: EpochMetrics | None) -> None:
+            take((job.round, job.fold), metrics)
+
+        yield Hooks(on_file, on_steps, lambda metrics: take(FINAL, metrics))
+
+
+def describe_place(steps: Steps) -> str:
+    """Name what is trained: a round of the cleaning, or the model itself."""
+    if steps.place == FINAL:
+        return "training the model"
+    at_most = "at most " if steps.is_upper_bound else ""
+    return f"cleaning, round {steps.place[0]} of {at_most}{steps.n_rounds}"
+
+
+def describe_time_left(steps: Steps) -> str:
+    """Say how long the run takes from now on, in minutes."""
+    seconds = steps.seconds_left()
+    if seconds is None:
+        return ""
+    minutes = round(seconds / 60)
+    at_most = "at most " if steps.is_upper_bound else ""
+    return f"{at_most}{minutes} min left" if minutes else "less than a minute left"

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.networks.autoencoder import EpochMetrics
 from training.pages.pictures import save_figure
+from training.steps import EpochMetrics
 from training.writing import write_csv
 
 METRICS_FILE = "metrics.csv"

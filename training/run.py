@@ -21,13 +21,14 @@ from training.cleaning.audit_page import AUDIT_PAGE, write_audit_page
 from training.cleaning.clean import Cleaned, Setup, clean, fold_folder
 from training.cleaning.fold_training import train_and_score
 from training.cleaning.rca import Round
+from training.cleaning.workers import OnSteps
 from training.data.training_set import TrainingSet
 from training.errors import TooDirty
 from training.networks import detector
-from training.networks.autoencoder import EpochMetrics
 from training.networks.detector import TrainedDetector
 from training.options import Options
 from training.prepare import Started, start
+from training.steps import EpochMetrics
 from training.writing import write_json
 
 FINAL = "final"
@@ -39,12 +40,12 @@ class Hooks:
 
     Args:
         on_file: told (steps done, steps in all) of reading.
-        on_fold: told (round, folds done, folds in all) of cleaning.
+        on_steps: told of every stretch of steps of every fold, and of its end.
         on_epoch: told of every stretch of steps of the last training.
     """
 
     on_file: Callable[[int, int], None] = lambda done, total: None
-    on_fold: Callable[[int, int, int], None] = lambda round_number, done, total: None
+    on_steps: OnSteps = lambda job, metrics: None
     on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None
 
 
@@ -111,7 +112,7 @@ def _clean(options: Options, folder: Path, run: Started, hooks: Hooks) -> Cleane
     rounds: list[Round] = []
     try:
         cleaned = clean(
-            run.split.train, run.members, setup, on_round=rounds.append, on_fold=hooks.on_fold
+            run.split.train, run.members, setup, on_round=rounds.append, on_steps=hooks.on_steps
         )
     except TooDirty:
         _audit(folder, run, rounds, setup)

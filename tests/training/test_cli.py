@@ -22,7 +22,7 @@ from training.errors import NotResumable
 from training.evaluation.faults import FAULT_KINDS
 from training.evaluation.foreign import FOREIGN_KINDS
 from training.evaluation.lesions import LESION_KINDS
-from training.networks.autoencoder import EpochMetrics
+from training.steps import EpochMetrics
 from training.summary import print_fit
 
 SMALL = ["--size", "64", "--latent", "8", "--threads", "1", "--batch-size", "8", "--folds", "3"]

@@ -20,14 +20,13 @@ from training.cleaning.folds import (
 from training.cleaning.outliers import BoolArray, Members, ScoreArray
 from training.cleaning.overrides import Override, force
 from training.cleaning.rca import Round, crossfit, percentile
-from training.cleaning.workers import run_jobs
+from training.cleaning.workers import OnSteps, run_jobs
 from training.config import FitConfig
 from training.data.collection import Collection, Source
 from training.data.training_set import IndexArray
 from training.errors import TooFewImages
 
 OnRound = Callable[[Round], None]
-OnFold = Callable[[int, int, int], None]
 
 _SMALLEST_FOLD_TRAINING = 4
 _NO_MEASURE = Measured(canal_contrast=0.0, vertebra_share=0.0)
@@ -83,7 +82,7 @@ def clean(
     setup: Setup,
     *,
     on_round: OnRound = lambda done: None,
-    on_fold: OnFold = lambda round_number, done, total: None,
+    on_steps: OnSteps = lambda job, metrics: None,
 ) -> Cleaned:
     """Run the four steps, train, compute errors, remove, retrain, on some of the images.
 
@@ -92,7 +91,7 @@ def clean(
         members: what of them belongs together, from `gather`.
         setup: how to train and to judge.
         on_round: called with each round.
-        on_fold: called with (round, folds done, folds in all).
+        on_steps: called with each stretch of steps of each fold.
 
     Raises:
         TrainingError: too few images, too many outliers, a loss or a score out of bounds, a lost
@@ -102,11 +101,11 @@ def clean(
 
     def score_folds(keep: BoolArray, number: int) -> ScoreArray:
         jobs = fold_jobs(chosen, members, keep, number, setup)
-        return _score(jobs, chosen, setup, lambda done, total: on_fold(number, done, total))
+        return _score(jobs, chosen, setup, on_steps)
 
     def score_all(keep: BoolArray, number: int) -> ScoreArray:
         jobs = [plain_job(chosen, members, keep, number, setup)]
-        return _score(jobs, chosen, setup, lambda done, total: on_fold(number, done, total))
+        return _score(jobs, chosen, setup, on_steps)
 
     if config.policy == "percentile":
         rounds = percentile(score_all, members.forced, config, on_round=on_round)
@@ -204,14 +203,11 @@ def fold_folder(folder: Path, number: int, fold: int) -> Path:
 
 
 def _score(
-    jobs: Sequence[FoldJob],
-    chosen: IndexArray,
-    setup: Setup,
-    on_done: Callable[[int, int], None],
+    jobs: Sequence[FoldJob], chosen: IndexArray, setup: Setup, on_steps: OnSteps
 ) -> ScoreArray:
     """Run the jobs and put their scores together, [N, K]."""
     processes = _processes(len(jobs), setup)
-    run_jobs(jobs, setup.train_and_score, processes=processes, on_done=on_done)
+    run_jobs(jobs, setup.train_and_score, processes=processes, on_steps=on_steps)
     scores = np.zeros((len(chosen), len(setup.columns)))
     for job in jobs:
         found = read_scores(job)

@@ -23,10 +23,12 @@ from model.spec import AutoencoderConfig, InspectorConfig
 from training.config import FitConfig
 from training.data.training_set import IndexArray, TrainingSet
 from training.errors import Diverged, TooFewImages
+from training.steps import EpochMetrics
 from training.writing import aside
 
 ScoreArray = NDArray[np.float64]
 Networks = tuple[AutoencoderConfig, InspectorConfig]
+OnEpoch = Callable[[EpochMetrics], None]
 
 SCORES_FILE = "scores.npz"
 _JOB_FILE = "job.json"
@@ -94,7 +96,7 @@ class FoldJob:
         return TrainingSet(self.open_inputs(), labels, self.train, self.series, self.kinds)
 
 
-TrainAndScore = Callable[[FoldJob], ScoreArray]
+TrainAndScore = Callable[[FoldJob, OnEpoch], ScoreArray]
 
 
 def join_groups(keys: Sequence[Sequence[str]]) -> IndexArray:
@@ -153,8 +155,15 @@ def assign_folds(keys: Sequence[Sequence[str]], n_folds: int, seed: int) -> Inde
     return folds
 
 
-def run_job(job: FoldJob, train_and_score: TrainAndScore) -> None:
+def run_job(
+    job: FoldJob, train_and_score: TrainAndScore, on_epoch: OnEpoch = lambda metrics: None
+) -> None:
     """Do one job and leave its scores in its folder; done before, it is not repeated.
+
+    Args:
+        job: to do.
+        train_and_score: how.
+        on_epoch: called with every stretch of its steps.
 
     Raises:
         Diverged: a score is not a number.
@@ -166,7 +175,7 @@ def run_job(job: FoldJob, train_and_score: TrainAndScore) -> None:
         shutil.rmtree(job.folder)  # checkpoints of another training
     job.folder.mkdir(parents=True, exist_ok=True)
     started.write_text(job.key(), "utf-8")
-    scores = np.asarray(train_and_score(job), np.float64)
+    scores = np.asarray(train_and_score(job, on_epoch), np.float64)
     if scores.ndim != 2 or len(scores) != len(job.scored) or not np.isfinite(scores).all():
         raise Diverged(
             f"fold {job.fold} of round {job.round} gave scores that are no numbers;"

@@ -8,13 +8,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from training.cleaning.folds import FoldJob, TrainAndScore, run_job
 from training.errors import TrainingError, WorkerLost
+from training.steps import EpochMetrics
 
-OnDone = Callable[[int, int], None]
+OnSteps = Callable[[FoldJob, EpochMetrics | None], None]
 
 
 def run_jobs(
@@ -22,7 +24,7 @@ def run_jobs(
     train_and_score: TrainAndScore,
     *,
     processes: int,
-    on_done: OnDone = lambda done, total: None,
+    on_steps: OnSteps = lambda job, metrics: None,
 ) -> None:
     """Do all jobs; what each found is in its folder afterwards.
 
@@ -30,28 +32,30 @@ def run_jobs(
         jobs: of one round.
         train_and_score: a function that a new process can import, by the name of its module.
         processes: at most so many at a time; 1 works in this process.
-        on_done: called with (jobs done, jobs in all).
+        on_steps: called with a job and every stretch of its steps, and with None when it is done.
 
     Raises:
         TrainingError: what a job raised; the others are ended, and those done stay done.
         WorkerLost: a process was killed.
     """
     if processes == 1 or len(jobs) == 1:
-        for done, job in enumerate(jobs, 1):
-            run_job(job, train_and_score)
-            on_done(done, len(jobs))
+        for job in jobs:
+            run_job(job, train_and_score, partial(on_steps, job))
+            on_steps(job, None)
         return
-    waiting, running, done = list(jobs), list[tuple[SpawnProcess, Connection, FoldJob]](), 0
+    waiting, running = list(jobs), list[tuple[SpawnProcess, Connection, FoldJob]]()
     try:
         while waiting or running:
             while waiting and len(running) < processes:
                 running.append(_start(waiting.pop(0), train_and_score))
-            ended = wait([process.sentinel for process, _, _ in running])
-            for worker in [worker for worker in running if worker[0].sentinel in ended]:
-                running.remove(worker)
-                _finish(*worker)
-                done += 1
-                on_done(done, len(jobs))
+            ready = wait([answer for _, answer, _ in running])
+            for worker in [worker for worker in running if worker[1] in ready]:
+                _, answer, job = worker
+                metrics = _receive(*worker)
+                if metrics is None:
+                    answer.close()
+                    running.remove(worker)
+                on_steps(job, metrics)
     finally:
         for process, _, _ in running:
             process.kill()
@@ -70,24 +74,27 @@ def _start(
     return process, ours, job
 
 
-def _finish(process: SpawnProcess, answer: Connection, job: FoldJob) -> None:
-    """Raise what the job raised."""
-    process.join()
-    error = None
+def _receive(process: SpawnProcess, answer: Connection, job: FoldJob) -> EpochMetrics | None:
+    """Take what the process reports next; None when it is done.
+
+    Raises:
+        TrainingError: what the job raised.
+        WorkerLost: the process was killed.
+    """
     try:
-        if answer.poll():
-            error = answer.recv()
-    except EOFError:
-        pass  # it ended without an answer: done, or lost
-    answer.close()
-    if error is not None:
-        raise error
-    if process.exitcode:
-        raise WorkerLost(
-            f"the training of fold {job.fold} in round {job.round} ended with"
-            f" {process.exitcode}: killed, out of memory, or see above; go on with --resume,"
-            " and fewer --threads"
-        )
+        said: EpochMetrics | TrainingError = answer.recv()
+    except (EOFError, OSError):  # its end of the pipe is closed: done, or lost
+        process.join()
+        if process.exitcode:
+            raise WorkerLost(
+                f"the training of fold {job.fold} in round {job.round} ended with"
+                f" {process.exitcode}: killed, out of memory, or see above; go on with --resume,"
+                " and fewer --threads"
+            ) from None
+        return None
+    if isinstance(said, TrainingError):
+        raise said
+    return said
 
 
 def _work(job: FoldJob, train_and_score: TrainAndScore, answer: Connection) -> None:
@@ -98,7 +105,7 @@ def _work(job: FoldJob, train_and_score: TrainAndScore, answer: Connection) -> N
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(job.threads)
     try:
-        run_job(job, train_and_score)
+        run_job(job, train_and_score, answer.send)
     except TrainingError as error:
         answer.send(error)
 

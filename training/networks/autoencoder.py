@@ -1,11 +1,8 @@
-"""Train the autoencoder: the loop, its augmentation."""
+"""Train the autoencoder: its loss, its learning rate, its augmentation."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,29 +15,7 @@ from model.networks.detector import Reduce
 from model.spec import AutoencoderConfig
 from training.config import FitConfig
 from training.data.training_set import TrainingSet
-from training.errors import Diverged
-from training.networks.checkpoints import load_checkpoint, save_checkpoint
-
-_CHECKPOINT_STEPS = 100
-
-
-@dataclass(frozen=True)
-class EpochMetrics:
-    """One line of metrics.csv: a stretch of 100 steps.
-
-    Args:
-        network: "autoencoder" or "inspector".
-        step: the last one of the stretch, from 1.
-        learning_rate: of that step.
-        loss: mean of the stretch; the autoencoder's is the MSE of augmented slices.
-        seconds: that the stretch took.
-    """
-
-    network: str
-    step: int
-    learning_rate: float
-    loss: float
-    seconds: float
+from training.networks import loop
 
 
 def fit_autoencoder(
@@ -51,7 +26,7 @@ def fit_autoencoder(
     seed: tuple[int, ...],
     device: str = "cpu",
     folder: Path | None = None,
-    on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
+    on_epoch: loop.OnEpoch = lambda metrics: None,
 ) -> Autoencoder:
     """Train from a cold start, or from a checkpoint of the same training.
 
@@ -71,41 +46,30 @@ def fit_autoencoder(
         Diverged: the loss is no longer finite.
         NotResumable: a checkpoint is damaged or of another training.
     """
-    seed_torch(*seed)
+    loop.seed_torch(*seed)
     network = Autoencoder(network_config).to(device)
     reduce = Reduce(data.x.shape[-1], network_config.size).to(device)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    checkpoint = folder / "autoencoder.safetensors" if folder else None
-    done = 0
-    if checkpoint is not None and checkpoint.exists():
-        done = int(load_checkpoint(checkpoint, network, optimizer)[0]["step"])
-    losses, started = list[float](), time.perf_counter()
-    network.train()
-    for step in range(done, config.steps):
-        rng = np.random.default_rng([*seed, step])
-        seed_torch(*seed, step)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
         chosen = rng.choice(data.train, config.batch_size, p=data.shares)
         with torch.no_grad():
             x = reduce(torch.from_numpy(data.slices(chosen))[:, None].to(device))
             x = augment(x, config)
-        loss = functional.mse_loss(network(x), x)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        optimizer.step()
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise Diverged(f"the loss is {losses[-1]} in step {step + 1}; lower --learning-rate")
-        if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == config.steps:
-            seconds, rate = time.perf_counter() - started, optimizer.param_groups[0]["lr"]
-            mean = float(np.mean(losses))
-            on_epoch(EpochMetrics("autoencoder", step + 1, rate, mean, round(seconds, 3)))
-            losses, started = [], time.perf_counter()
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, network, optimizer, [{"step": step + 1}])
+        return functional.mse_loss(network(x), x)
+
+    training = loop.Training(
+        "autoencoder",
+        network.train(),
+        torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        ),
+        config.steps,
+        lambda step: learning_rate(step, config),
+        loss,
+        seed,
+        advice="; lower --learning-rate",
+    )
+    loop.run(training, folder, on_epoch)
     return network.eval()
 
 
@@ -132,8 +96,3 @@ def augment(x: Tensor, config: FitConfig) -> Tensor:
     gain = (1 + config.gain * draws[3]).view(-1, 1, 1, 1)
     gamma = (1 + config.gain * draws[4]).view(-1, 1, 1, 1)
     return (gain * x.clamp(0, 1) ** gamma).clamp(0, 1)
-
-
-def seed_torch(*parts: int) -> None:
-    """Seed torch from (seed, round, fold, step): a resumed run needs no generator state."""
-    torch.manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +27,9 @@ from model.scoring import (
 from model.spec import AutoencoderConfig, InspectorConfig
 from training.config import FitConfig
 from training.data.training_set import IndexArray, TrainingSet
-from training.networks.autoencoder import EpochMetrics, fit_autoencoder
+from training.networks.autoencoder import fit_autoencoder
 from training.networks.inspector import fit_inspector
+from training.networks.loop import OnEpoch
 
 FloatArray = NDArray[np.float32]
 
@@ -69,7 +70,7 @@ def train_detector(
     seed: tuple[int, ...],
     folder: Path,
     device: str = "cpu",
-    on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
+    on_epoch: OnEpoch = lambda metrics: None,
 ) -> TrainedDetector:
     """Train both networks from new weights, then measure the spread of their features.
 

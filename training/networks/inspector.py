@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +15,9 @@ from model.networks.inspector import Inspection, Inspector
 from model.spec import InspectorConfig
 from training.config import FitConfig
 from training.data.training_set import NO_LABEL, TrainingSet
-from training.errors import Diverged, NotResumable, TooFewImages
+from training.errors import NotResumable, TooFewImages
+from training.networks import loop
 from training.networks.augmentation import augment_labelled, remap
-from training.networks.autoencoder import EpochMetrics, seed_torch
-from training.networks.checkpoints import load_checkpoint, save_checkpoint
 from training.networks.corruptions import (
     GLOBAL_KINDS,
     change_place,
@@ -37,7 +34,6 @@ _ANATOMY_WEIGHT, _MARK_WEIGHT, _FAULT_WEIGHT = 0.3, 0.3, 4.0
 _OWN_LABEL_WEIGHT = 0.3
 _CERTAIN = 0.6  # probability from which the network's own label is taken
 _MOVED = ("turned", "wrap")  # every pixel changes: nothing to mark, and no label fits
-_CHECKPOINT_STEPS = 100
 
 
 def fit_inspector(
@@ -48,7 +44,7 @@ def fit_inspector(
     seed: tuple[int, ...],
     device: str = "cpu",
     folder: Path | None = None,
-    on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None,
+    on_epoch: loop.OnEpoch = lambda metrics: None,
 ) -> Inspector:
     """Train from a cold start, or from a checkpoint of the same training.
 
@@ -76,51 +72,36 @@ def fit_inspector(
             f"none of {len(data.train)} slices to train on has a mask; give masks of more patients,"
             " or none, and a model labels the tissues"
         )
-    seed_torch(*seed)
+    loop.seed_torch(*seed)
     network = Inspector(inspector_config).to(device)
     # In place; faster convolutions on a CPU.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch takes it, its stub does not
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.inspector_learning_rate, weight_decay=0.02
-    )
-    checkpoint = folder / "inspector.safetensors" if folder else None
-    done = 0
-    if checkpoint is not None and checkpoint.exists():
-        done = int(load_checkpoint(checkpoint, network, optimizer)[0]["step"])
     labels: ByteArray | None = None
-    total = config.anatomy_steps + config.inspector_steps
-    losses, started = list[float](), time.perf_counter()
-    for step in range(done, total):
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        nonlocal labels
         if step >= config.anatomy_steps and labels is None:
             is_later = step > config.anatomy_steps
             labels = _label_the_rest(network, data, device, folder, is_later=is_later)
-        rng = np.random.default_rng([*seed, step])
-        seed_torch(*seed, step)
         network.train()
-        for group in optimizer.param_groups:
-            group["lr"] = _learning_rate(step, config)
         if labels is None:
-            loss = _anatomy_step(network, data, config.batch_size, rng, device)
-        else:
-            loss = _full_step(network, data, labels, config.batch_size, rng, device)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise Diverged(f"the inspector's loss is {losses[-1]} in step {step + 1}")
-        if (step + 1) % _CHECKPOINT_STEPS == 0 or step + 1 == total:
-            seconds = time.perf_counter() - started
-            rate = optimizer.param_groups[0]["lr"]
-            on_epoch(
-                EpochMetrics("inspector", step + 1, rate, float(np.mean(losses)), round(seconds, 3))
-            )
-            losses, started = [], time.perf_counter()
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, network, optimizer, [{"step": step + 1}])
-    network.eval()
-    return network
+            return _anatomy_step(network, data, config.batch_size, rng, device)
+        return _full_step(network, data, labels, config.batch_size, rng, device)
+
+    training = loop.Training(
+        "inspector",
+        network,
+        torch.optim.AdamW(
+            network.parameters(), lr=config.inspector_learning_rate, weight_decay=0.02
+        ),
+        config.anatomy_steps + config.inspector_steps,
+        lambda step: _learning_rate(step, config),
+        loss,
+        seed,
+        largest_gradient=5.0,
+    )
+    loop.run(training, folder, on_epoch)
+    return network.eval()
 
 
 def _learning_rate(step: int, config: FitConfig) -> float:

@@ -14,6 +14,7 @@ from tests.training.small import INSPECTOR, NETWORK, QUICK
 from training.cleaning.folds import FoldJob, assign_folds, join_groups, read_scores, run_job
 from training.cleaning.workers import run_jobs
 from training.errors import Diverged, TooFewImages, WorkerLost
+from training.steps import EpochMetrics
 
 KEYS = [
     (f"patient:{n % 23}", f"study:{n % 31 if n % 7 else n}", f"series:{n % 61}") for n in range(300)
@@ -119,11 +120,18 @@ def test_processes_give_what_one_process_gives(tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
     alone, together = jobs(tmp_path / "one"), jobs(tmp_path / "two")
     seen: list[tuple[int, int]] = []
-    run_jobs(alone, count_and_score, processes=1)
-    run_jobs(together, count_and_score, processes=2, on_done=lambda *done: seen.append(done))
+
+    def on_steps(job: FoldJob, metrics: EpochMetrics | None) -> None:
+        seen.append((job.fold, metrics.step if metrics else 0))
+
+    run_jobs(alone, count_and_score, processes=1, on_steps=on_steps)
+    assert seen == [(0, 4), (0, 0), (1, 4), (1, 0), (2, 4), (2, 0)]
+    seen.clear()
+    run_jobs(together, count_and_score, processes=2, on_steps=on_steps)
     for a, b in zip(alone, together, strict=True):
         assert np.array_equal(read_scores(a), read_scores(b))  # type: ignore[arg-type]
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    for fold in range(3):  # steps first, the end last, whichever fold is faster
+        assert [step for number, step in seen if number == fold] == [4, 0]
 
 
 def test_what_goes_wrong_in_a_process_is_said_here(tmp_path: Path) -> None:
@@ -138,7 +146,7 @@ def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
 
 def test_scores_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="no numbers"):
-        run_job(jobs(tmp_path)[0], lambda job: np.full((len(job.scored), 1), np.nan))
+        run_job(jobs(tmp_path)[0], lambda job, _: np.full((len(job.scored), 1), np.nan))
 
 
 def test_the_trainings_end_with_the_run_that_started_them(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from tests.training.usual_slices import usual_set
 from training.config import FitConfig
 from training.data.training_set import TrainingSet
 from training.errors import Diverged, NotResumable
-from training.networks.autoencoder import EpochMetrics, augment, fit_autoencoder, learning_rate
+from training.networks.autoencoder import augment, fit_autoencoder, learning_rate
+from training.steps import EpochMetrics
 
 FloatArray = NDArray[np.float32]
 SEED = (0, 1, 2)

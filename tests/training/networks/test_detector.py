@@ -14,13 +14,13 @@ from tests.small_model import small_model
 from tests.training.small import INSPECTOR, NETWORK, QUICK, weights
 from tests.training.usual_slices import usual_set
 from training.data.training_set import TrainingSet
-from training.networks.autoencoder import EpochMetrics
 from training.networks.detector import (
     TrainedDetector,
     load_detector,
     save_detector,
     train_detector,
 )
+from training.steps import EpochMetrics
 
 NETWORKS = (NETWORK, INSPECTOR)
 SEED = (0, 1, 2)

@@ -16,7 +16,6 @@ from training.config import FitConfig
 from training.data.training_set import NO_LABEL, TrainingSet
 from training.errors import Diverged, NotResumable, TooFewImages
 from training.networks.augmentation import augment_labelled, remap, shift
-from training.networks.autoencoder import EpochMetrics
 from training.networks.inspector import (
     _anatomy_loss,
     _learning_rate,
@@ -24,6 +23,7 @@ from training.networks.inspector import (
     _plant,
     fit_inspector,
 )
+from training.steps import EpochMetrics
 
 SEED = (0, 1, 2)
 CONFIG = FitConfig(anatomy_steps=105, inspector_steps=5, batch_size=8)
