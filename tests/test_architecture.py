@@ -23,7 +23,7 @@ OURS = {*ALLOWED, "service", "tests"} - {"service.py"}
 PACKAGES = ("preprocessing", "model", "training", "serving", "image", "benchmarks")
 # The rooms and files of training: each imports only what stands before it.
 TRAINING = (
-    *("errors", "config", "writing", "pages"),
+    *("errors", "config", "steps", "writing", "pages"),
     *("data", "phantoms", "networks", "cleaning", "evaluation"),
     *("report", "options", "prepare", "release", "run", "calibrate", "progress", "summary"),
     "__main__",
