@@ -65,11 +65,20 @@ class UnsupportedTransferSyntax(ImageError):
 
 
 class LimitExceeded(ImageError):
-    """The file asks for more than one request may cost."""
+    """The file asks for more than one request may cost.
+
+    Args:
+        detail: see `ImageError`.
+        limit: the field of `Limits` that it exceeds, if a caller can raise it.
+    """
 
     code = "limit_exceeded"
     status = 413
     title = "The file exceeds a limit"
+
+    def __init__(self, detail: str, limit: str | None = None) -> None:
+        super().__init__(detail)
+        self.limit = limit
 
 
 class UnusableImage(ImageError):

@@ -53,7 +53,10 @@ class Problem:
         """What a client learns of one of our errors."""
         retry_after_s = getattr(error, "retry_after_s", RETRY_AFTER_S.get(error.status))
         allow = getattr(error, "allow", None)
-        return cls(error.status, error.code, error.title, error.detail, retry_after_s, allow)
+        detail = error.detail
+        if limit := getattr(error, "limit", None):
+            detail += f" An operator raises it with SPINE_{limit.upper()}."
+        return cls(error.status, error.code, error.title, detail, retry_after_s, allow)
 
     def body(self, request_id: str) -> bytes:
         """The JSON object; `error` is what BentoML's own clients and users read."""

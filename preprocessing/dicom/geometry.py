@@ -55,7 +55,8 @@ def read_layout(header: Header, limits: Limits) -> PixelLayout:
     rows, columns = _side(header, tags.ROWS, "Rows"), _side(header, tags.COLUMNS, "Columns")
     if rows * columns > limits.max_pixels:
         raise LimitExceeded(
-            f"A frame has {rows} x {columns} pixels; at most {limits.max_pixels} are read."
+            f"A frame has {rows} x {columns} pixels; at most {limits.max_pixels} are read.",
+            "max_pixels",
         )
     is_float = element.tag in _FLOAT_BITS
     bits_allocated, bits_stored, high_bit = _bits(header, element)
@@ -105,7 +106,8 @@ def _frames(header: Header, limits: Limits) -> int:
         raise GeometryMismatch("NumberOfFrames is not a whole number above 0.")
     if number > limits.max_frames:
         raise LimitExceeded(
-            f"The object declares {number:.0f} frames; at most {limits.max_frames} are read."
+            f"The object declares {number:.0f} frames; at most {limits.max_frames} are read.",
+            "max_frames",
         )
     return int(number)
 

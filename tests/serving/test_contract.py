@@ -280,6 +280,16 @@ async def test_a_body_above_the_limit_is_refused_announced_or_not(
     assert_problem(answer, 413, "body_too_large")
 
 
+async def test_a_file_above_a_limit_is_told_the_setting_that_raises_it(
+    client: httpx.AsyncClient,
+) -> None:
+    many = make_dicom(noise((8, 8)), NumberOfFrames="3000")
+    wide = make_dicom(noise((8, 8)), Rows=5000, Columns=5000)
+    for data, setting in ((many, "SPINE_MAX_FRAMES"), (wide, "SPINE_MAX_PIXELS")):
+        detail = assert_problem(await post(client, data), 413, "limit_exceeded")["detail"]
+        assert detail.endswith(f" are read. An operator raises it with {setting}.")
+
+
 async def test_openapi_shows_the_file_and_what_may_decide(
     client: httpx.AsyncClient,
 ) -> None:
