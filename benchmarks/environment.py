@@ -6,47 +6,39 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from serving.process.resources import usable_cores
 
-_PACKAGES = ("bentoml", "uvloop", "onnxruntime", "numpy", "torch", "fastapi", "uvicorn", "pydicom")
-
+_PACKAGES = (
+    *("bentoml", "uvloop", "onnxruntime", "numpy", "torch", "fastapi", "uvicorn", "pydicom"),
+    *("tensorflow", "tensorflow_cpu", "keras"),
+)
 # Run by an interpreter that may lack this project's packages.
 _ASKED = """
 import json, sys
 from importlib.metadata import distributions
-print(json.dumps({d.name: d.version for d in distributions() if d.name in sys.argv[1:]}))
+found = {d.name: d.version for d in distributions() if d.name in sys.argv[1:]}
+print(json.dumps({name: found[name] for name in sys.argv[1:] if name in found}))
 """
 
 
-def environment(pythons: Iterable[str] = (), packages: Sequence[str] = ()) -> dict[str, Any]:
+def environment(pythons: Iterable[str] = ()) -> dict[str, Any]:
     """Describe machine and programs.
 
     Args:
-        pythons: other interpreters that were measured.
-        packages: of theirs.
+        pythons: other interpreters that were measured; of a package that several have, the
+            version of the first is named.
     """
-    versions = {"python": platform.python_version()} | _versions(_PACKAGES)
-    for python in {*pythons} - {sys.executable}:
+    versions = {"python": platform.python_version()}
+    for python in (sys.executable, *pythons):
         run = subprocess.run(  # noqa: S603 - an interpreter that the user named
-            [python, "-c", _ASKED, *packages], capture_output=True, text=True, check=True
+            [python, "-c", _ASKED, *_PACKAGES], capture_output=True, text=True, check=True
         )
-        versions |= json.loads(run.stdout)
+        versions |= {k: v for k, v in json.loads(run.stdout).items() if k not in versions}
     return {"cores": usable_cores(), "cpu": _cpu_model(), "versions": versions}
-
-
-def _versions(names: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _cpu_model() -> str:

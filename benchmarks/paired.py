@@ -19,6 +19,9 @@ from benchmarks.contenders.starting import contenders
 from benchmarks.load import ask, find_files, measure, numbers
 from benchmarks.processes import HERE, Server, free_port, running
 from benchmarks.tables import header, line, spread
+from model.errors import ModelError
+from model.store.served import choose_served
+from serving.settings import settings
 
 _FIELDS = {
     "p50_ms": "p50, ms",
@@ -99,7 +102,12 @@ def main(
     """
     if quick:
         seconds, turns = 0.5, 1
+    try:
+        model = choose_served(settings().model)
+    except ModelError as error:
+        raise click.ClickException(str(error)) from error
     this = contenders()["this"]
+    environ = this.environ(workers) | {"SPINE_MODEL": model.name}
     with ExitStack() as stack:
         if files:
             paths = find_files(files)
@@ -111,8 +119,7 @@ def main(
         servers = []
         for checkout in (HERE, other.resolve()):
             port = free_port()
-            command, environ = this.command(port, workers, checkout), this.environ(workers)
-            started = running(command, port, checkout, environ=environ)
+            started = running(this.command(port, workers, checkout), port, checkout, environ)
             servers.append(stack.enter_context(started))
         ours, theirs = servers
         n_equal = count_equal(ours, theirs, paths)
@@ -125,7 +132,7 @@ def main(
                 order = (ours, theirs) if number % 2 else (theirs, ours)
                 rows = {server.port: turn(server, paths, n, seconds) for server in order}
                 pairs.append((rows[ours.port], rows[theirs.port]))
-    click.echo(f"{turns} turns of {seconds:g} s each, {workers} worker processes each")
+    click.echo(f"{model.name}: {turns} turns of {seconds:g} s, {workers} worker processes each")
     counts = ", ".join(f"{name} of {n}" for name, n in n_equal.items())
     click.echo(f"equal to the last digit of {len(paths)} files: {counts}\n")
     click.echo(table(found))

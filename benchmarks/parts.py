@@ -101,12 +101,12 @@ class Stages:
     def __init__(self) -> None:
         from model.errors import ModelError
         from model.runtime import load_model
-        from model.store.find import find_directory
+        from model.store.served import choose_served
         from serving.settings import settings
 
         self.watch = Stopwatch()
         try:
-            model = load_model(find_directory(settings().model), settings().runtime)
+            model = load_model(choose_served(settings().model).folder, settings().runtime)
         except ModelError as error:
             raise click.ClickException(str(error)) from error
         compute = model.compute

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MIX, ALIKE = "mix", "370 kB"
 _NAMES = ("this", "stock", "fastapi_torch", "fastapi_keras", "floor")
-_KERAS = ("tensorflow", "tensorflow_cpu", "keras")  # whichever are installed
 NOT_QUOTED = 3  # the exit code: all was measured, but not all of it counts
 
 
@@ -134,7 +133,7 @@ def main(
     results: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "command": _command(settings, only, data, keras),
-        **environment((one.python for one in chosen), _KERAS),
+        **environment({one.python for one in chosen} - {sys.executable}),
         "settings": settings,
         "files": {one.name: one.description for one in sets},
         "contenders": {one.name: one.title for one in chosen},

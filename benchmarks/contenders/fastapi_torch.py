@@ -12,14 +12,14 @@ from pydicom import Dataset, dcmread
 
 from benchmarks.contenders.answers import Answer, answer
 from model.runtime import LoadedModel, load_model
-from model.store.find import find_directory
+from model.store.served import choose_served
 from preprocessing import Slice, SliceFacts, to_input
 from serving.settings import settings
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.model = load_model(find_directory(settings().model), "torch")
+    app.state.model = load_model(choose_served(settings().model).folder, "torch")
     yield
 
 

@@ -18,7 +18,7 @@ from bentoml.validators import ContentType, DType
 from benchmarks.contenders.answers import Answer, answer
 from model.runtime import load_calibration, load_model
 from model.spec import load_spec
-from model.store.find import find_directory
+from model.store.served import choose_served
 from preprocessing import InputSpec, SliceFacts, read_image, to_input
 from serving.settings import settings
 
@@ -34,7 +34,7 @@ class Runner:
     """The model, in processes of its own."""
 
     def __init__(self) -> None:
-        self.model = load_model(find_directory(_SETTINGS.model), _SETTINGS.runtime)
+        self.model = load_model(choose_served(_SETTINGS.model).folder, _SETTINGS.runtime)
 
     @bentoml.api(batchable=True, max_batch_size=_SETTINGS.max_batch)
     def score(self, x: Annotated[np.ndarray, DType("float32")]) -> np.ndarray:
@@ -49,7 +49,7 @@ class Stock:
     runner = bentoml.depends(Runner)
 
     def __init__(self) -> None:
-        folder = find_directory(_SETTINGS.model)
+        folder = choose_served(_SETTINGS.model).folder
         self.spec = load_spec(folder)
         self.calibration = load_calibration(folder)
 
