@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from preprocessing import ImageError, InputSpec, read_frames, to_input
 from training.errors import ChangedWhileRead
-from training.writing import write_json
+from training.writing import aside
 
 HalfArray = NDArray[np.float16]
 Progress = Callable[[int, int], None]
@@ -206,5 +206,6 @@ def _save(folder: Path, key: str, entries: Sequence[Entry]) -> Inputs:
     (folder / f"{key}.npy.part").replace(path)
     sha256 = _hash_file(path)
     rows = [[entry.frames, entry.rows, entry.code] for entry in entries]
-    write_json(folder / f"{key}.json", {"sha256": sha256, "entries": rows})
+    with aside(folder / f"{key}.json") as part:
+        part.write_text(json.dumps({"sha256": sha256, "entries": rows}), "utf-8")
     return Inputs(path, sha256, tuple(entries))
