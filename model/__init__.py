@@ -1,1 +1,1 @@
-"""The network and what its output means."""
+"""What a model is made of, and what its output means."""

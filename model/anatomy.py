@@ -1,8 +1,9 @@
 """Compare each vertebral body and disc with its own neighbours in the same slice. Plain numpy.
 
-Patients differ more than a lesion changes: only the same slice says how bright a body should be.
-On lesions planted into patients of no training, these differences find more than any residual of a
-network and than distances of its features, pixel by pixel (training/LOG.md).
+Patients differ from each other by more than a lesion changes a slice, so only the same slice shows
+how bright a body should be. On lesions planted into patients that no network was trained on, these
+differences find more than the networks' residuals and than pixel-wise distances between their
+features (training/LOG.md).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ MaskArray = NDArray[np.bool_]
 
 BACKGROUND, VERTEBRA, CANAL, DISC = range(4)
 
-# (height, width) of boxes in pixels of the half-size picture, 2.6 mm on a 250 mm field: a focal
-# lesion or the middle of a disc, 8 mm; a body, 23 mm; what is not its neighbour; two bodies above
-# and two below.
+# (height, width) of boxes in pixels of the half-size picture, 2.6 mm each on a 250 mm field. Small:
+# a focal lesion or the middle of a disc, 8 mm. Middle: a body, 23 mm. Near: what is too close to be
+# compared with. Wide: two bodies above and two below.
 _BOXES = ((3, 3), (9, 9), (15, 15), (61, 41))
 _SMALL, _MIDDLE, _NEAR, _WIDE = range(4)
 
-# Pixels of a box that must lie in its tissue, or it measures the rim; of neighbours, or there is
-# nothing to compare with.
+# Fewest pixels of a box that must lie in its tissue, so that it does not measure the rim; fewest
+# pixels of neighbours to compare with.
 _ENOUGH_OF_SPOT = 0.9 * 3 * 3
 _ENOUGH_OF_BODY = 0.6 * 9 * 9
 _ENOUGH_NEIGHBOURS = 30.0
@@ -59,7 +60,7 @@ def find_anatomy(tissues: FloatArray) -> Anatomy:
     Args:
         tissues: logits or probabilities of background, vertebra, canal, disc, [B, 4, H, W].
     """
-    # Not argmax, which takes four times as long along this axis; of equal ones the first, as there.
+    # argmax takes four times as long along this axis; of equal ones the first counts, as there.
     largest = tissues.max(axis=1)
     is_free = tissues[:, BACKGROUND] != largest
     vertebra = is_free & (tissues[:, VERTEBRA] == largest)
@@ -92,7 +93,7 @@ def compare_neighbours(half: FloatArray, anatomy: Anatomy) -> Differences:
 
 
 def largest_differences(half: FloatArray, anatomy: Anatomy) -> FloatArray:
-    """The largest of each map of `compare_neighbours`, [B, 3], without the maps."""
+    """Find the largest value of each map of `compare_neighbours`, without the maps: [B, 3]."""
     largest = np.empty((len(half), len(Differences._fields)), np.float32)
     for i in range(len(half)):
         found = _differences(half[i], anatomy.body[i], anatomy.disc[i])[1]
@@ -129,7 +130,7 @@ def halve(x: FloatArray) -> FloatArray:
 
 
 def canal_contrast(half: FloatArray, anatomy: Anatomy) -> ScoreArray:
-    """ln(mean canal / mean body), 0 where one of them has less than a handful of pixels, [B]."""
+    """Compute ln(mean canal / mean body), 0 where one of them has fewer than 5 pixels: [B]."""
     contrast = np.zeros(len(half))
     for i, (picture, *masks) in enumerate(zip(half, anatomy.canal, anatomy.body, strict=True)):
         n_canal, n_body = map(np.count_nonzero, masks)
@@ -142,7 +143,7 @@ def canal_contrast(half: FloatArray, anatomy: Anatomy) -> ScoreArray:
 def _bodies_side(vertebra: MaskArray, canal: MaskArray) -> MaskArray:
     """Mark the side of the canal's centre line on which more vertebra lies, [B, H, W].
 
-    Rows without canal take the line of the nearest row that has one; without any, all counts.
+    Rows without canal take the line of the nearest row that has one. Without any, all is marked.
     """
     rows, columns = np.arange(canal.shape[1]), np.arange(canal.shape[2])
     # In each row: pixels of the canal, sum of their columns.
@@ -171,7 +172,7 @@ def _box_sums(half: FloatArray, masks: Sequence[MaskArray], longest: int) -> Flo
     Args:
         half: [H, W].
         masks: same shape; outside of one, and of the picture, everything counts as 0.
-        longest: side of any picture of this model; the matrices are remembered by it.
+        longest: side of the whole picture; the matrices are cached by it.
 
     Returns:
         [boxes, H, masks, 2, W].
@@ -188,7 +189,7 @@ def _box_sums(half: FloatArray, masks: Sequence[MaskArray], longest: int) -> Flo
 
 @lru_cache(maxsize=4)
 def _bands(side: int) -> tuple[FloatArray, FloatArray]:
-    """1 where one pixel lies in the box around another: down and across, each [boxes, S, S]."""
+    """Mark with 1 which pixels lie in the box around another: down, across, [boxes, S, S] each."""
     pixels = np.arange(side)
     distance = np.abs(pixels[:, None] - pixels)
     down, across = (
@@ -199,7 +200,7 @@ def _bands(side: int) -> tuple[FloatArray, FloatArray]:
 
 
 def _bounds(mask: MaskArray) -> tuple[slice, slice]:
-    """Bound what is marked, [H, W]; one pixel where nothing is."""
+    """Find the bounding box of what is marked, [H, W]; one pixel where nothing is."""
     sides = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     rows, columns = (slice(int(s[0]), int(s[-1]) + 1) if len(s) else slice(0, 1) for s in sides)
     return rows, columns

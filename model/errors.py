@@ -4,7 +4,7 @@ ModelError
 ├── ModelNotFound   the store holds no such model
 ├── DamagedModel    a file is missing, cut short or changed
 ├── OtherFormat     model.json was written by another version of this program
-└── WrongAnswer     the files are whole, but the golden output is not reproduced here
+└── WrongAnswer     the files are intact, but the golden output is not reproduced here
 """
 
 from __future__ import annotations

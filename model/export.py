@@ -33,17 +33,17 @@ from preprocessing import InputSpec
 
 @dataclass(frozen=True)
 class Trained:
-    """Everything that makes a model.
+    """Everything that a model is made of.
 
     Args:
         detector: both networks, trained.
         reference: the spread of the training slices' features.
-        calibration: scores of usual slices that the networks did not see.
-        input_spec: how inputs are made.
+        calibration: scores of usual slices that the networks were not trained on.
+        input_spec: how a slice becomes the networks' input.
         decision: the default threshold of the MSE.
         provenance: where it came from.
-        golden: slices that the model will be checked with wherever it is loaded, [N, 1, S, S].
-            They travel with the model: use none that must not leave the house.
+        golden: slices that the model is checked with wherever it is loaded, [N, 1, S, S]. They
+            travel with the model: use no images of patients.
     """
 
     detector: Detector
@@ -56,7 +56,7 @@ class Trained:
 
 
 def write_model(directory: Path, name: str, trained: Trained) -> ModelSpec:
-    """Write model.json and what it names; load both runtimes back.
+    """Write model.json and the files that it names, then check both runtimes on them.
 
     Args:
         directory: exists, empty.
@@ -99,7 +99,7 @@ def _write_onnx(path: Path, detector: Detector) -> None:
     size = detector.inspector.config.size
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
-    quiet.setLevel(logging.ERROR)  # it speaks of torchvision operators that nobody uses here
+    quiet.setLevel(logging.ERROR)  # it warns about torchvision operators, which are not used here
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter's own deprecations

@@ -24,7 +24,7 @@ _MEASURES = [COLUMNS.index(name) for name in MEASURES]
 
 @dataclass(frozen=True)
 class Judged:
-    """One slice on its way through a model.
+    """What a model says about one slice.
 
     Args:
         scores: in the order of `model.scoring.COLUMNS`, [K].
@@ -36,7 +36,7 @@ class Judged:
 
     @property
     def reconstruction_mse(self) -> float:
-        """The score that a plain threshold is compared with."""
+        """The score that a threshold is compared with."""
         return float(self.scores[_MSE])
 
 
@@ -44,8 +44,8 @@ def judge_slices(model: LoadedModel, slices: Sequence[Slice]) -> list[Judged]:
     """Score slices in one batch and compare each with the usual slices of its kind.
 
     Args:
-        model: what judges.
-        slices: decoded; up to eight, since more in a batch cost memory and gain no time on a CPU.
+        model: that scores and judges them.
+        slices: decoded. Eight at a time are enough: more need memory and save no time on a CPU.
 
     Raises:
         ValueError: a score is not finite.
@@ -57,10 +57,10 @@ def judge_slices(model: LoadedModel, slices: Sequence[Slice]) -> list[Judged]:
 
 
 def judge_inputs(model: LoadedModel, x: FloatArray, facts: Iterable[SliceFacts]) -> list[Judged]:
-    """Judge slices that are the model's input already.
+    """Judge slices that have been preprocessed already.
 
     Args:
-        model: what judges.
+        model: that scores and judges them.
         x: in [0, 1], [B, 1, S, S], B >= 1.
         facts: what the header says of each slice.
 
@@ -68,8 +68,8 @@ def judge_inputs(model: LoadedModel, x: FloatArray, facts: Iterable[SliceFacts])
         ValueError: a score is not finite.
     """
     return [
-        Judged(scores, judge_scores(model.calibration, scores, its_facts))
-        for scores, its_facts in zip(model.score(x), facts, strict=True)
+        Judged(scores, judge_scores(model.calibration, scores, header))
+        for scores, header in zip(model.score(x), facts, strict=True)
     ]
 
 
@@ -94,13 +94,13 @@ def usual_slices(
     studies: Iterable[str],
     channels: Sequence[str] = CHANNELS,
 ) -> UsualSlices:
-    """Take from the scores of usual slices what a calibration needs.
+    """Select from the scores of usual slices what a calibration is made of.
 
     Args:
         scores: in the order of `model.scoring.COLUMNS`, [n, K].
         facts: what the header says of each slice.
         studies: the study of each slice.
-        channels: which scores are calibrated.
+        channels: the scores to calibrate.
     """
     keys = tuple(map(_stratum, scores, facts))
     return UsualSlices(tuple(channels), scores[:, _columns(channels)], tuple(studies), keys)
@@ -111,5 +111,5 @@ def _columns(channels: Sequence[str]) -> list[int]:
 
 
 def _stratum(scores: Scores, facts: SliceFacts) -> StratumKey:
-    """Name the kind of a slice by its facts, else by what the model measured."""
+    """Name the kind of a slice by its header, else by what the model measured."""
     return stratum_of(facts, Measured(*map(float, scores[_MEASURES])))

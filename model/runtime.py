@@ -35,15 +35,15 @@ from model.spec import (
     load_spec,
 )
 
-# Both runtimes agree on the golden scores within these, and a later machine with that of saving.
-# The MSE is a plain mean; the others pass through more layers, maxima and a matrix inverse.
+# How closely the golden scores must be reproduced: by either runtime, on any machine. The MSE is a
+# plain mean; the other scores pass through more layers, maxima and a matrix inverse.
 MSE_TOLERANCE = 1e-5
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 2e-3, 2e-3
 
 Compute = Callable[[FloatArray], Outputs]
 
-# What one flipped bit makes of an .npz file; RuntimeError: it claims to be encrypted, or packed in
-# another way.
+# What reading an .npz file raises after one flipped bit; RuntimeError where it then claims to be
+# encrypted or compressed by another method.
 _UNREADABLE = (
     *(OSError, ValueError, KeyError, EOFError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
@@ -52,11 +52,11 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that gave its golden output in this process.
+    """A model that has reproduced its golden scores in this process.
 
     Args:
         spec: the content of model.json.
-        compute: slices [B, 1, S, S] in [0, 1] -> what the networks make of them; thread-safe.
+        compute: slices [B, 1, S, S] in [0, 1] -> the networks' outputs; thread-safe.
         reference: the spread of the training slices' features.
         calibration: scores of usual slices.
         golden_x: slices that travel with the model, [N, 1, S, S].
@@ -73,11 +73,11 @@ class LoadedModel:
     runtime: str
 
     def score(self, x: FloatArray) -> ScoreArray:
-        """Slices [B, 1, S, S] in [0, 1] -> the columns that `spec.columns` names, [B, K]."""
+        """Score slices [B, 1, S, S] in [0, 1]: [B, K], the columns that `spec.columns` names."""
         return score(x, self.compute(x), self.reference)
 
     def anomaly_map(self, x: FloatArray) -> FloatArray:
-        """Slices [B, 1, S, S] in [0, 1] -> where they are unusual, [B, 1, S/2, S/2] in [0, 1]."""
+        """Show where slices [B, 1, S, S] are unusual: [B, 1, S/2, S/2] in [0, 1]."""
         return anomaly_map(x, self.compute(x))
 
     def check_golden(self) -> None:
@@ -100,14 +100,14 @@ class LoadedModel:
 
 
 def load_model(directory: Path, runtime: str | None = None) -> LoadedModel:
-    """Verify the files of a model, build its runtime, reproduce its golden output.
+    """Check the files of a model, build its runtime, reproduce its golden scores.
 
     Args:
         directory: holds model.json and what it names.
         runtime: "onnx" or "torch"; by default what SPINE_RUNTIME says, else "onnx".
 
     Raises:
-        ModelError: a file is damaged, the runtime is unknown, or the golden output differs.
+        ModelError: a file is damaged, the runtime is unknown, or the golden scores differ.
     """
     spec = load_spec(directory)
     if spec.columns != COLUMNS:
@@ -141,7 +141,7 @@ def load_model(directory: Path, runtime: str | None = None) -> LoadedModel:
 
 
 def _fits(model: LoadedModel) -> bool:
-    """Whether golden slices, reference and calibration are of this model's sizes."""
+    """Whether golden slices, reference and calibration have this model's sizes."""
     spec, x = model.spec, model.golden_x
     side, faults = spec.input.size, len(spec.inspector.faults)
     n_features = 2 * sum(spec.inspector.channels) + spec.network.latent + 2 + faults
@@ -156,7 +156,7 @@ def _fits(model: LoadedModel) -> bool:
 
 
 def load_calibration(directory: Path) -> Calibration:
-    """Read the calibration of a model, unverified.
+    """Read the calibration of a model, without checking its hash.
 
     Raises:
         DamagedModel: it is missing or damaged.
@@ -174,7 +174,7 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
         DamagedModel: it is not one.
     """
     try:
-        # Opened here: numpy leaves what is no archive open.
+        # Opened here, because numpy leaves a file open that is not an archive.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except _UNREADABLE as error:
@@ -183,8 +183,8 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 def _load_onnx(path: Path) -> Compute:
     """Build an onnxruntime session on one thread; scale by worker processes, not by threads."""
-    # From 1.32 on it keeps a database in the home and sends events to its maker, also on Linux; it
-    # reads this when it is imported.
+    # From 1.32 on, onnxruntime keeps a database in the home folder and sends usage events to its
+    # maker, on Linux too. It reads this variable when it is imported.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
@@ -192,7 +192,7 @@ def _load_onnx(path: Path) -> Compute:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # An arena keeps a block for each size of batch: 28 MB a worker against 6, for 0.1 ms a slice.
+    # An arena keeps a block for each batch size: 28 MB a worker, not 6, to save 0.1 ms a slice.
     options.enable_cpu_mem_arena = False
     # A waiting thread that spins takes the core from the next request.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

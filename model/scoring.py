@@ -1,4 +1,4 @@
-"""Slices and what the networks made of them -> MSE, score channels, maps. Plain numpy.
+"""Slices and the networks' outputs -> MSE, score channels, anomaly maps. Plain numpy.
 
 A channel is higher where a slice is more unusual; its unit does not matter, because calibration
 ranks it among usual slices.
@@ -31,12 +31,12 @@ MEASURES = ("canal_contrast", "vertebra_share")
 COLUMNS = (MSE, *CHANNELS, *MEASURES)
 
 RESIDUAL_BOX = 9  # pixels of the autoencoder's picture: 18 mm on a 250 mm field
-FLAT = 0.002  # squared gradient below which a place has no edges
-_CLEAR_DIFFERENCE = 0.5  # of a body or disc from its neighbours, certain in the map
+FLAT = 0.002  # squared gradient below which there is no edge
+_CLEAR_DIFFERENCE = 0.5  # of a body or disc from its neighbours: 1 in the anomaly map
 
 
 class Outputs(NamedTuple):
-    """What the networks make of slices; shapes in `model.networks.detector.DetectorOutput`."""
+    """The networks' outputs for slices; shapes in `model.networks.detector.DetectorOutput`."""
 
     x_small: FloatArray
     x_hat: FloatArray
@@ -67,13 +67,13 @@ class Reference:
         if not fits or self.whitening.shape != (n, n):
             raise ValueError("centres, scale and whitening do not fit together")
         if not all(np.isfinite(a).all() for a in self.to_arrays().values()):
-            raise ValueError("the reference holds values that are no numbers")
+            raise ValueError("the reference holds values that are not finite")
         if not (self.scale > 0).all():
             raise ValueError("a feature's scale must be positive")
 
     @cached_property
     def middle(self) -> FloatArray:
-        """The mean of the centres, [D]: what they share would cost the differences their digits."""
+        """The mean of the centres, [D], which float32 differences need to be free of."""
         return np.asarray(self.centres.mean(axis=0), np.float32)
 
     @cached_property
@@ -88,10 +88,10 @@ class Reference:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Reference:
-        """Read what `to_arrays` gave.
+        """Read what `to_arrays` returned.
 
         Raises:
-            ValueError: an array is missing or does not fit to the others.
+            ValueError: an array is missing or does not fit the others.
         """
         try:
             names = ("centres", "scale", "whitening")
@@ -112,7 +112,7 @@ def score(x: FloatArray, outputs: Outputs, reference: Reference) -> ScoreArray:
 
     Args:
         x: slices in [0, 1], [B, 1, S, S].
-        outputs: of the networks.
+        outputs: the networks'.
         reference: of the training slices.
 
     Returns:
@@ -139,8 +139,8 @@ def anomaly_map(x: FloatArray, outputs: Outputs) -> FloatArray:
     """Show where a slice is unusual: the larger of two maps, each from 0 (usual) to 1.
 
     The probability that a pixel was changed; the difference of a body or disc from its neighbours,
-    1 at half the window. The residual is not among them: with it, the precision over pixels falls
-    from .73 to .60 on voids of development patients (training/LOG.md).
+    1 at half the window. The residual is not among them: with it, the pixel-wise precision on voids
+    in development patients falls from .73 to .60 (training/LOG.md).
 
     Args:
         x: slices in [0, 1], [B, 1, S, S].
@@ -175,25 +175,25 @@ def residual_map(x: FloatArray, x_hat: FloatArray) -> FloatArray:
 
 
 def reconstruction_mse(x: FloatArray, x_hat: FloatArray) -> ScoreArray:
-    """Average the residual map over each slice; padding counts, as it does in training.
+    """Average the residual map over each slice, padding included, as in training.
 
     Args:
         x: slices in [0, 1], [B, 1, H, W].
         x_hat: their reconstructions, same shape.
 
     Returns:
-        [B], >= 0, summed in float64 so that a slice's place in a batch cannot change its score.
+        [B], >= 0, summed in float64 so that the place in a batch cannot change a score.
     """
     mse: ScoreArray = residual_map(x, x_hat).mean(axis=(1, 2, 3), dtype=np.float64)
     return mse
 
 
 def normalised_residual(x: FloatArray, x_hat: FloatArray) -> FloatArray:
-    """Divide the local residual by the local edges: a blurred edge is no anomaly.
+    """Divide the local residual by the local edges, because a blurred edge is not an anomaly.
 
     With b the mean over 9 x 9 pixels (zero outside) and g the gradient by central differences,
     b((x - x_hat)^2) / (b(g_y^2 + g_x^2) + 0.002). The networks' graph computes the same
-    (`model.networks.detector`); this is the formula in plain numpy, which tests hold it against.
+    (`model.networks.detector`); tests compare it with this formula in plain numpy.
 
     Args:
         x: slices in [0, 1], [B, 1, H, W].
@@ -229,10 +229,10 @@ def extended_features(outputs: Outputs, mse: ScoreArray) -> FloatArray:
 
 
 def mahalanobis(features: FloatArray, reference: Reference) -> ScoreArray:
-    """Squared distance from the nearest kind's mean, in the shared, shrunk spread of all kinds.
+    """Measure the squared distance from the nearest kind's mean, in the shrunk spread of all kinds.
 
     Lee et al., NeurIPS 2018: min_k z_k.T C^-1 z_k with z_k = (f - mean_k) / scale. The whitening
-    is linear: it is multiplied with the features once, not once for each kind.
+    is linear, so the features are multiplied by it once, not once for each kind.
 
     Args:
         features: [B, D].
@@ -253,14 +253,14 @@ def fit_reference(features: FloatArray, kinds: NDArray[np.int64], shrinkage: flo
     Args:
         features: [N, D].
         kinds: of each slice; one with fewer than 8 slices joins the rest.
-        shrinkage: share of the identity in the correlation, (0, 1]: without it, a few hundred
-            slices say nothing certain about as many features.
+        shrinkage: share of the identity in the correlation, (0, 1]. Without it, a few hundred
+            slices cannot determine the correlation of as many features.
     """
     names, counts = np.unique(kinds, return_counts=True)
     large = names[counts >= 8]
     kinds = np.where(np.isin(kinds, large), kinds, -1)
     names = np.unique(kinds)
-    # In float64: down a long column, float32 loses what the features differ by.
+    # In float64: summed over many slices, float32 loses the features' differences.
     centres = np.stack([features[kinds == n].mean(axis=0, dtype=np.float64) for n in names])
     residuals = features - centres[np.searchsorted(names, kinds)]
     scale = residuals.std(axis=0) + 1e-4
@@ -274,7 +274,7 @@ def fit_reference(features: FloatArray, kinds: NDArray[np.int64], shrinkage: flo
 
 
 def _any_fault(logits: FloatArray) -> ScoreArray:
-    """ln(1 + sum exp), a smooth maximum of the logits and 0: [B, F] -> [B]."""
+    """Compute ln(1 + sum exp), a smooth maximum of the logits and 0: [B, F] -> [B]."""
     values = logits.astype(np.float64)
     largest = np.maximum(values.max(axis=1), 0)
     summed = np.exp(values - largest[:, None]).sum(axis=1) + np.exp(-largest)

@@ -1,4 +1,4 @@
-"""ModelSpec <-> model.json: everything needed to rebuild, to preprocess and to decide."""
+"""ModelSpec <-> model.json: how to rebuild a model, preprocess for it and decide with it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ HASHED_FILES = (WEIGHTS_FILE, ONNX_FILE, REFERENCE_FILE, CALIBRATION_FILE, GOLDE
 # BentoML's own record of a stored model; its metadata keeps the hash of model.json.
 STORE_FILE = "model.yaml"
 SPEC_HASH = "spec_sha256"
-# The hash of that record itself, written when the model is saved or imported: a changed name or
-# date in it would let BentoML fail, or take one model for another.
+# The hash of that record itself, written when the model is saved or imported: with another name or
+# date in it BentoML would fail, or mistake one model for another.
 STORE_HASH_FILE = "model.yaml.sha256"
 
 
@@ -37,8 +37,8 @@ class AutoencoderConfig:
     Args:
         size: side of the square input, pixels; a multiple of 2 ** len(channels).
         channels: feature maps after each halving of the resolution.
-        latent: length of the global code. Narrow (16-128) finds more than wide: a wide one also
-            rebuilds what it never saw (measured on phantoms and on real slices).
+        latent: length of the global code. A narrow one (16-128) finds more than a wide one, which
+            also rebuilds what it never saw (measured on phantoms and on real slices).
     """
 
     size: int = 128
@@ -58,11 +58,11 @@ class InspectorConfig:
 
     Args:
         size: side of the square input, pixels; a multiple of 2 ** len(channels).
-        channels: feature maps after each halving of the resolution. Multiples of 16: onnxruntime
-            takes as long for 24 as for 32.
+        channels: feature maps after each halving of the resolution. Multiples of 16, because
+            onnxruntime takes as long for 24 as for 32.
         hidden: units between the pooled features and the faults.
         n_tissues: background, vertebra, canal, disc.
-        faults: the kinds of corruption that it names, in the order of its outputs.
+        faults: the kinds of corruption that it recognises, in the order of its outputs.
     """
 
     size: int = 192
@@ -76,20 +76,22 @@ class InspectorConfig:
 
     def __post_init__(self) -> None:
         if len(self.channels) < 3 or min(*self.channels, self.hidden, self.size) < 1:
-            raise ValueError("it takes three stages; size, channels and hidden must be positive")
+            raise ValueError(
+                "three stages are the fewest; size, channels and hidden must be positive"
+            )
         if self.size % 2 ** len(self.channels):
             raise ValueError(f"size {self.size} is not a multiple of {2 ** len(self.channels)}")
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A threshold on the MSE to start from; the alarm rate decides when a request names none.
+    """A default threshold of the MSE; requests that name no threshold are decided by alarm rate.
 
     Args:
         threshold: reconstruction MSE above which a slice is called an anomaly.
-        percentile: which percentile of the validation slices' MSE it is, 0-100.
-        n_images: validation slices behind it.
-        n_patients: validation patients behind it; none of them was trained on.
+        percentile: of the validation slices' MSE, 0-100, that the threshold is.
+        n_images: number of validation slices.
+        n_patients: number of their patients, none of whom was trained on.
     """
 
     threshold: float
@@ -104,20 +106,20 @@ class Decision:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model came from.
+    """How a model was made.
 
     Args:
         data: what it was trained on, in words.
         command: the command that made it.
         seed: seed of split, weights and augmentation.
         n_images: slices trained on, after cleaning.
-        n_patients: patients that these slices are of.
-        n_removed: slices that cleaning took out.
-        epochs: passes over the data in the last training.
+        n_patients: number of their patients.
+        n_removed: slices that cleaning removed.
+        epochs: passes over the data in the final training.
         metrics: measured on patients that were neither trained on nor used for the threshold.
         versions: package -> version.
         created: UTC time, ISO 8601.
-        recalibrated: where the calibration came from, if it is not that of the training.
+        recalibrated: the origin of the calibration, if it is not that of the training.
     """
 
     data: str
@@ -164,7 +166,7 @@ class ModelSpec:
         """Read what `to_json` wrote.
 
         Raises:
-            DamagedModel: not JSON, or a field too many or too few.
+            DamagedModel: it is not JSON, or has a field too many or too few.
             OtherFormat: written by another version of this program.
         """
         try:
@@ -201,7 +203,7 @@ def hash_file(path: Path) -> str:
 
 
 def load_spec(directory: Path) -> ModelSpec:
-    """Read model.json and hold every file, in a store model.json too, against its hash.
+    """Read model.json and check every file against its hash; in a store, model.json too.
 
     Raises:
         DamagedModel: a file is missing, cut short or changed.
@@ -223,7 +225,7 @@ def load_spec(directory: Path) -> ModelSpec:
 
 
 def _check_spec_hash(directory: Path) -> None:
-    """Hold model.json against the hash in BentoML's record of the model.
+    """Check model.json against the hash in BentoML's record of the model.
 
     Raises:
         DamagedModel: one of the two is missing, cut short or changed.

@@ -1,1 +1,1 @@
-"""Turn the scores of usual slices into p-values of new ones."""
+"""Compare new scores with those of usual slices: p-values and verdicts."""

@@ -1,4 +1,4 @@
-"""Say how many studies an alarm rate needs, and how far the realised rate may lie above it."""
+"""How many studies an alarm rate needs, and by how much the realised rate may exceed it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class TooFewStudies(ValueError):
 
 
 def studies_needed(rate: float) -> int:
-    """How many calibration studies let a p-value be as small as `rate`: 19 for .05, 99 for .01.
+    """Count the calibration studies that let a p-value be as small as `rate`.
 
-    The smallest p-value of n studies is 1 / (n + 1).
+    The smallest p-value of n studies is 1 / (n + 1): 19 studies for .05, 99 for .01.
     """
-    inverse = 1 / max(rate, 1e-15)  # 1 / 1e-320 is no number
+    inverse = 1 / max(rate, 1e-15)  # 1 / 1e-320 is infinite
     return max(1, math.ceil(inverse * (1 - _ROUNDING)) - 1)
 
 
@@ -31,7 +31,7 @@ def check_rate(rate: float, n_studies: int) -> None:
         n_studies: calibration studies.
 
     Raises:
-        TooFewStudies: says how many it takes.
+        TooFewStudies: the message says how many are needed.
         ValueError: the rate does not lie in (0, 1).
     """
     if not 0 < rate < 1:
@@ -45,7 +45,7 @@ def check_rate(rate: float, n_studies: int) -> None:
 
 
 def rate_bound(rate: float, n_studies: int, confidence: float = 0.9) -> float:
-    """Upper bound of the realised alarm rate: this share of calibrations stays below it.
+    """Bound the realised alarm rate from above: this share of calibrations stays below the bound.
 
     Over the draw of n calibration studies the realised rate of `p <= rate` follows
     Beta(k, n + 1 - k), k = floor(rate (n + 1)) (Vovk, 2012); 7.8 % for a rate of 5 % and n = 100.

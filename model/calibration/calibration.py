@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibration.alarm_rates import check_rate, rate_bound, studies_needed
-from model.calibration.conformal import ROUNDING, Peers, Scores, make_peers, p_values, shares
+from model.calibration.conformal import ROUNDING, Peers, Scores, make_peers, p_values, tail_shares
 from model.calibration.strata import StratumKey, why_out_of_scope
 
-# A kind of slices with fewer studies is judged together with its nearest relatives.
+# Slices of a kind with fewer studies are compared with related kinds, too.
 SMALLEST_STRATUM = 60
-# What is given up to find enough relatives, one after the other; in the end all slices are.
-_GIVEN_UP = ((), ("acquisition",), ("acquisition", "region"))
+# What may differ between related kinds, step by step until there are enough studies.
+_RELAXED = ((), ("acquisition",), ("acquisition", "region"))
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Verdict:
     """What the calibration says of one slice.
 
     Args:
-        anomaly_score: the largest -log10 of the share of usual studies that score as high or higher
-            on a channel; >= 0, higher is worse, comparable across slices.
-        p_value: how often a usual slice has such an anomaly score or a higher one, (0, 1].
-        channel: which channel spoke: the one of that share.
+        anomaly_score: -log10 of the smallest tail share, the share of usual studies that score as
+            high or higher on a channel; >= 0, higher is worse, comparable across slices.
+        p_value: how often a usual slice has this anomaly score or a higher one, (0, 1].
+        channel: the one with the smallest tail share, which raised the anomaly score.
         stratum: the kind of slice.
         scope_reason: why no calibration slice is of this kind; None where one is.
-        is_pooled: compared with more than its own kind, which has fewer than 60 studies.
-        n_studies: studies that it was compared with.
+        is_pooled: compared with related kinds, too; its own has fewer than 60 studies.
+        n_studies: number of studies it was compared with.
     """
 
     anomaly_score: float
@@ -47,7 +47,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Stratum:
-    """One kind of slices in a calibration; `bound` is of the realised alarm rate, at 90 %."""
+    """One kind of slice in a calibration; `bound` is the 90 % bound of the realised alarm rate."""
 
     key: StratumKey
     n_slices: int
@@ -58,8 +58,8 @@ class Stratum:
 
 
 @dataclass(frozen=True)
-class _Relatives:
-    """Whom slices of one kind are compared with."""
+class _Comparison:
+    """What slices of one kind are compared with."""
 
     peers: Peers
     is_pooled: bool
@@ -74,8 +74,8 @@ class Calibration:
         channels: names, in the order of the columns.
         scores: finite, higher is worse, float64 [n, C].
         studies: number of each slice's study, from 0, [n].
-        kinds: the kinds of slices.
-        kind: which of them each slice is, [n].
+        kinds: the kinds of slice.
+        kind: index in `kinds` for each slice, [n].
         alarm_rate: share of usual slices that may be called anomalies, in (0, 1).
 
     Raises:
@@ -89,7 +89,9 @@ class Calibration:
     kinds: tuple[StratumKey, ...]
     kind: NDArray[np.int64] = field(repr=False)
     alarm_rate: float
-    _found: dict[StratumKey, _Relatives] = field(default_factory=dict, repr=False, compare=False)
+    _comparisons: dict[StratumKey, _Comparison] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     _peers: dict[bytes, Peers] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -106,7 +108,7 @@ class Calibration:
 
     @cached_property
     def n_studies(self) -> int:
-        """Studies in all."""
+        """Number of studies."""
         return len(np.unique(self.studies))
 
     def judge(self, scores: Scores, key: StratumKey) -> Verdict:
@@ -119,24 +121,24 @@ class Calibration:
         Raises:
             ValueError: a score is not finite, or there are more or fewer than channels.
         """
-        relatives = self._relatives(key)
-        found = p_values(relatives.peers, scores)
+        comparison = self._comparison(key)
+        found = p_values(comparison.peers, scores)
         return Verdict(
             anomaly_score=max(0.0, -math.log10(max(found.channels.min(), np.finfo(float).tiny))),
             p_value=found.combined,
-            channel=self.channels[found.speaker],
+            channel=self.channels[found.most_extreme],
             stratum=key,
-            scope_reason=relatives.scope_reason,
-            is_pooled=relatives.is_pooled,
-            n_studies=relatives.peers.n_studies,
+            scope_reason=comparison.scope_reason,
+            is_pooled=comparison.is_pooled,
+            n_studies=comparison.peers.n_studies,
         )
 
     def study_p_value(self, scores: Scores, keys: Sequence[StratumKey]) -> float:
-        """P-value of a study by its most anomalous slice, among those of the calibration's studies.
+        """Compute the p-value of a study by its most anomalous slice.
 
-        Fifteen slices at 5 % each would alarm in half of all usual studies: here the study's
-        maximum is compared with the maxima of the others, computed in the set of all of them.
-        Studies of many more slices than those of the calibration still have higher maxima.
+        Fifteen slices at 5 % each would raise an alarm in half of all usual studies. Here the
+        study's maximum is compared with the maxima of the others, computed in the set of all of
+        them. Studies with many more slices than those of the calibration still have higher maxima.
 
         Args:
             scores: of the study's slices, [m, C], m >= 1.
@@ -158,7 +160,8 @@ class Calibration:
         for number in np.unique(kind):
             fitting = np.array([self._pattern(kinds[number]).fits(other) for other in kinds])[kind]
             own = kind[fitting] == number
-            smallest[kind == number] = shares(everything[fitting], studies[fitting])[own].min(1)
+            found = tail_shares(everything[fitting], studies[fitting])[own]
+            smallest[kind == number] = found.min(axis=1)
         maxima = np.full(self.n_studies + 1, np.inf)
         np.minimum.at(maxima, studies, smallest)
         alike = (maxima <= maxima[-1] * (1 + ROUNDING)).sum()  # itself included
@@ -168,21 +171,21 @@ class Calibration:
         """Refuse an alarm rate that no p-value of this calibration can reach.
 
         Raises:
-            TooFewStudies: says how many it takes.
+            TooFewStudies: the message says how many are needed.
             ValueError: not in (0, 1).
         """
         check_rate(rate, self.n_studies)
 
     def strata(self) -> list[Stratum]:
-        """List the kinds of slices, the most frequent first."""
+        """List the kinds of slice, the most frequent first."""
         return sorted(map(self._stratum, range(len(self.kinds))), key=lambda s: -s.n_slices)
 
     def with_rate(self, rate: float) -> Calibration:
-        """The same scores with another saved alarm rate."""
-        return replace(self, alarm_rate=rate, _found={}, _peers={})
+        """Keep the scores and save another alarm rate with them."""
+        return replace(self, alarm_rate=rate, _comparisons={}, _peers={})
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Arrays for an .npz file that holds no objects."""
+        """Convert to arrays for an .npz file without objects."""
         words = [[word or "" for word in key.words] for key in self.kinds]
         return {
             "channels": np.array(self.channels),
@@ -195,10 +198,10 @@ class Calibration:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Calibration:
-        """Read what `to_arrays` gave.
+        """Read what `to_arrays` returned.
 
         Raises:
-            ValueError: an array is missing, of another type, or does not fit to the others.
+            ValueError: an array is missing, of another type, or does not fit the others.
         """
         try:
             return cls(
@@ -214,40 +217,40 @@ class Calibration:
 
     def _stratum(self, number: int) -> Stratum:
         key, own = self.kinds[number], self.kind == number
-        relatives = self._relatives(key)
-        n_compared = relatives.peers.n_studies
+        comparison = self._comparison(key)
+        n_compared = comparison.peers.n_studies
         return Stratum(
             key=key,
             n_slices=int(own.sum()),
             n_studies=len(np.unique(self.studies[own])),
             n_compared=n_compared,
-            is_pooled=relatives.is_pooled,
+            is_pooled=comparison.is_pooled,
             bound=rate_bound(self.alarm_rate, n_compared),
         )
 
-    def _relatives(self, key: StratumKey) -> _Relatives:
-        """Find whom a slice is compared with; remembered, and keys are of a closed list."""
-        if key not in self._found:
+    def _comparison(self, key: StratumKey) -> _Comparison:
+        """Find what a slice is compared with; cached, since kinds come from a closed list."""
+        if key not in self._comparisons:
             pattern = self._pattern(key)
             members = self._fitting(pattern)
             seen = members.tobytes()
             if seen not in self._peers:
                 self._peers[seen] = make_peers(self.scores[members], self.studies[members])
-            self._found[key] = _Relatives(
+            self._comparisons[key] = _Comparison(
                 peers=self._peers[seen],
                 is_pooled=pattern != key,
                 scope_reason=why_out_of_scope(key, self.kinds),
             )
-        return self._found[key]
+        return self._comparisons[key]
 
     def _pattern(self, key: StratumKey) -> StratumKey:
-        """Give up as much of a key as it takes to fit enough studies."""
+        """Relax a key until enough studies fit it."""
         needed = studies_needed(self.alarm_rate)
-        for names in _GIVEN_UP:
+        for names in _RELAXED:
             pattern = replace(key, **dict.fromkeys(names))
             if self._n_fitting(pattern) >= max(SMALLEST_STRATUM, needed):
                 return pattern
-        # Patients and phantoms are compared with each other only where there is no choice.
+        # Patients and phantoms are compared with each other only as a last resort.
         pattern = StratumKey(subject=key.subject)
         return pattern if self._n_fitting(pattern) >= needed else StratumKey()
 
@@ -260,7 +263,7 @@ class Calibration:
 
 
 def _read_key(words: list[str]) -> StratumKey:
-    """Read one kind; calibrations of four words are older than those that name the subject."""
+    """Read one kind; an older calibration has four words, without the subject."""
     return StratumKey(
         *(word or None for word in (words if len(words) > 4 else [*words, "patient"]))
     )

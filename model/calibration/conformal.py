@@ -1,9 +1,9 @@
 """Full-conformal p-values of slices on several channels, one study counting once.
 
 Everything is counted in *studies at or above*: how many of n + 1 studies, the new one included,
-score as high or higher. The rank alone would not do: among 100 studies and six channels about six
-slices are the highest of some channel, all equally extreme by rank, and no p-value could fall below
-7 / 101. So in the highest tenth the count goes on falling with the distance, as an exponential.
+score as high or higher. Ranks alone are not enough: among 100 studies and six channels, about six
+slices are the highest of some channel and equally extreme by rank, so no p-value could fall below
+7 / 101. In the highest tenth, therefore, the count keeps falling with distance, as an exponential.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
 
-# The tail holds this share of the studies, and never fewer than these.
+# The tail holds this share of the studies, but never fewer than TAIL_STUDIES.
 TAIL_SHARE = 0.1
 TAIL_STUDIES = 5.0
 # Counts are sums of 1 / (slices of a study): equal ones may differ in the last digits.
@@ -34,9 +34,9 @@ class Peers:
         study: number of each slice's study, from 0, [n].
         weights: [n]; they sum to n_studies.
         counts: 1 (itself) + the weights of the slices of *other* studies that score as high or
-            higher, [C, n]: each slice as if it were the only one of its study, as a new one is.
-        n_studies: studies here.
-        tail: studies in the tail once a new one is added.
+            higher, [C, n]: each slice is treated as the only one of its study, like a new one.
+        n_studies: number of studies.
+        tail: studies in the tail when a new one is added.
         tail_from: where it begins if the new slice lies below, and if it lies above; [2, C].
     """
 
@@ -51,11 +51,11 @@ class Peers:
 
 @dataclass(frozen=True)
 class PValues:
-    """What one slice's scores say.
+    """How one slice's scores compare with those of its peers.
 
     Args:
-        channels: share of the studies at or above on each channel, (0, 1], [C]; it goes on falling
-            beyond the highest calibration slice.
+        channels: tail share on each channel, the share of studies at or above, (0, 1], [C]; it
+            keeps falling beyond the highest calibration slice.
         combined: the p-value of the smallest of them, k / (n_studies + 1).
     """
 
@@ -63,8 +63,8 @@ class PValues:
     combined: float
 
     @property
-    def speaker(self) -> int:
-        """Index of the channel whose share is smallest."""
+    def most_extreme(self) -> int:
+        """Index of the channel with the smallest tail share."""
         return int(self.channels.argmin())
 
 
@@ -93,10 +93,10 @@ def make_peers(scores: Scores, studies: NDArray[np.int64]) -> Peers:
 def p_values(peers: Peers, scores: Scores) -> PValues:
     """Compare one slice with its peers.
 
-    The smallest share of several channels is no p-value. It is compared with the smallest share
-    that each peer has in the set to which the new slice is added, so that new and old are treated
-    alike: exact where each study has one slice, and on one channel the usual (1 + number at or
-    above) / (n + 1).
+    The smallest tail share of several channels is not a p-value. It is compared with the smallest
+    share that each peer has in the set with the new slice, so that new and old are treated alike.
+    This is exact where each study has one slice; on one channel it is the well-known
+    (1 + number at or above) / (n + 1).
 
     Args:
         peers: the calibration.
@@ -114,7 +114,7 @@ def p_values(peers: Peers, scores: Scores) -> PValues:
     theirs = _smooth(
         peers.counts + (new >= peers.scores),
         excess,
-        total_excess + _beside_own(excess, peers.study, peers.weights),
+        total_excess + _own_study_correction(excess, peers.study, peers.weights),
         peers.tail,
     )
     counts = 1 + (peers.scores >= new) @ peers.weights
@@ -125,11 +125,11 @@ def p_values(peers: Peers, scores: Scores) -> PValues:
     return PValues(channels=own / total, combined=(1 + round(alike, 9)) / total)
 
 
-def shares(scores: Scores, studies: NDArray[np.int64]) -> Scores:
-    """Share of the studies at or above, for each slice of a complete set: [n, C], in (0, 1].
+def tail_shares(scores: Scores, studies: NDArray[np.int64]) -> Scores:
+    """Compute the share of studies at or above each slice of a complete set: [n, C], in (0, 1].
 
-    What `p_values` computes for the set of the peers and the new slice, here for any set: a new
-    study may bring several slices.
+    `p_values` computes this for the peers and one new slice; here a new study may bring several
+    slices.
 
     Args:
         scores: finite channel scores, [n, C].
@@ -139,7 +139,7 @@ def shares(scores: Scores, studies: NDArray[np.int64]) -> Scores:
     _, study, sizes = np.unique(studies, return_inverse=True, return_counts=True)
     weights, tail = 1.0 / sizes[study], _tail(len(sizes))
     excess = np.maximum(channels - _quantile(channels, weights, tail)[:, None], 0)
-    total_excess = (excess @ weights)[:, None] + _beside_own(excess, study, weights)
+    total_excess = (excess @ weights)[:, None] + _own_study_correction(excess, study, weights)
     counts = 1 + _count_others(channels, study, weights)
     found: Scores = _smooth(counts, excess, total_excess, tail).T / len(sizes)
     return found
@@ -150,7 +150,7 @@ def _tail(n_studies: int) -> float:
 
 
 def _smooth(counts: Scores, excess: Scores, total_excess: Scores, tail: float) -> Scores:
-    """Replace counts in the tail by those of an exponential with the tail's mean excess.
+    """Replace the counts in the tail by an exponential with the tail's mean excess.
 
     Args:
         counts: studies at or above, [C, n].
@@ -162,17 +162,19 @@ def _smooth(counts: Scores, excess: Scores, total_excess: Scores, tail: float) -
     return np.where(excess > 0, tail * np.exp(-depth), np.maximum(counts, tail))
 
 
-def _beside_own(excess: Scores, study: NDArray[np.int64], weights: Scores) -> Scores | float:
-    """What changes in the tail's excess where a slice is taken for the only one of its study."""
+def _own_study_correction(
+    excess: Scores, study: NDArray[np.int64], weights: Scores
+) -> Scores | float:
+    """Correct the tail's excess for treating each slice as the only one of its study."""
     if weights.min() == 1:
         return 0.0
     means = np.stack([np.bincount(study, row) for row in excess * weights])
-    beside: Scores = excess - means[:, study]
-    return beside
+    correction: Scores = excess - means[:, study]
+    return correction
 
 
 def _count_others(channels: Scores, study: NDArray[np.int64], weights: Scores) -> Scores:
-    """Sum the weights of the slices of other studies that score as high or higher, [C, n]."""
+    """Sum the weights of the slices of other studies that score as high or higher: [C, n]."""
     counts = np.empty_like(channels)
     for row, channel in enumerate(channels):
         order = np.argsort(channel)

@@ -1,4 +1,4 @@
-"""Tell kinds of slices apart: by the header, else by sight."""
+"""Name the kind of a slice by its header, else by what the model measured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from preprocessing import SliceFacts
 
-# Nearer to 0 the canal is neither bright nor dark: PD, or a segmentation that failed.
+# Nearer to 0 the canal is neither bright nor dark: PD, or a failed segmentation.
 CLEAR_CONTRAST = 0.1
 # Sagittal lumbar slices have .05 to .12 of their square in vertebral bodies (192 masks of SPIDER).
 SMALLEST_VERTEBRA_SHARE = 0.015
@@ -22,7 +22,7 @@ _REGIONS = {
     "thoracic": {"TSPINE", "THORACIC", "THORACICSPINE", "DORSALSPINE"},
     "cervical": {"CSPINE", "CERVICAL", "CERVICALSPINE"},
 }
-# PS3.16 Annex L; what is neither here nor above says nothing: it is free text at many sites.
+# PS3.16 Annex L. Other values are ignored, because many sites write free text here.
 _OTHER_PARTS = {
     *("ABDOMEN", "ABDOMENPELVIS", "BREAST", "CHEST", "HEART", "KIDNEY", "LIVER", "PANCREAS"),
     *("PELVIS", "PROSTATE", "THORAX", "UTERUS", "BRAIN", "HEAD", "HEADNECK", "NECK", "ORBIT"),
@@ -39,7 +39,7 @@ SUBJECTS = ("patient", "phantom", "synthetic phantom")
 
 @dataclass(frozen=True)
 class Measured:
-    """What the model saw of a slice's kind.
+    """What the model measured to tell the kind of a slice.
 
     Args:
         canal_contrast: ln(mean canal / mean vertebra intensity): above 0 on T2, below 0 on T1, 0
@@ -53,7 +53,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class StratumKey:
-    """A kind of slice, in words of a closed list; None where nothing tells, which fits any.
+    """A kind of slice, in words of closed lists; None where it is unknown, which fits any.
 
     Args:
         contrast: T1, T2, PD, with " FS" where fat is suppressed; STIR.
@@ -85,7 +85,7 @@ class StratumKey:
         return (self.contrast, self.plane, self.region, self.acquisition, self.subject)
 
     def fits(self, other: StratumKey) -> bool:
-        """Whether two keys differ in nothing that both know."""
+        """Whether two keys agree wherever both are known."""
         pairs = zip(self.words, other.words, strict=True)
         return all(a is None or b is None or a == b for a, b in pairs)
 
@@ -95,20 +95,20 @@ def stratum_of(facts: SliceFacts, measured: Measured) -> StratumKey:
 
     Args:
         facts: what the header says.
-        measured: what the model saw, used where the header is silent.
+        measured: by the model; used where the header says nothing.
     """
     acquisition = facts.mr_acquisition_type
     return StratumKey(
-        contrast=_contrast(facts) or _seen_contrast(measured),
-        plane=_plane(facts) or _seen_plane(measured),
-        region=_region(facts) or _seen_region(measured),
+        contrast=_contrast(facts) or _measured_contrast(measured),
+        plane=_plane(facts) or _measured_plane(measured),
+        region=_region(facts) or _measured_region(measured),
         acquisition=acquisition if acquisition in ACQUISITIONS else None,
         subject=_subject(facts),
     )
 
 
 def why_out_of_scope(key: StratumKey, calibrated: Collection[StratumKey]) -> str | None:
-    """Say why no calibration slice is of this kind; None where one is.
+    """Explain why no calibration slice is of this kind; None where one is.
 
     Args:
         key: of the slice.
@@ -130,14 +130,14 @@ def why_out_of_scope(key: StratumKey, calibrated: Collection[StratumKey]) -> str
 
 
 def _subject(facts: SliceFacts) -> str:
-    """Tell images of patients from those that the header calls synthetic or a quality control."""
+    """Distinguish images of patients from those that the header calls synthetic or test images."""
     if facts.is_synthetic:
         return "synthetic phantom"
     return "phantom" if facts.is_quality_control else "patient"
 
 
 def _contrast(facts: SliceFacts) -> str | None:
-    """Tell the weighting by echo and repetition time; T2 SPACE has the repetition time of a T1."""
+    """Infer the weighting from echo and repetition time; T2 SPACE has a T1's repetition time."""
     echo, repetition = facts.echo_time or 0.0, facts.repetition_time or 0.0
     inversion = facts.inversion_time or 0.0
     if _FAT_INVERSION_MS[0] <= inversion <= _FAT_INVERSION_MS[1]:
@@ -153,15 +153,15 @@ def _contrast(facts: SliceFacts) -> str | None:
     return f"T1{suffix}" if echo < _SHORT_ECHO_MS else None
 
 
-def _seen_contrast(measured: Measured) -> str | None:
-    """Tell T2 from T1 by the canal: fluid is bright on T2, darker than marrow on T1."""
+def _measured_contrast(measured: Measured) -> str | None:
+    """Distinguish T2 from T1 by the canal: fluid is bright on T2, darker than marrow on T1."""
     if abs(measured.canal_contrast) < CLEAR_CONTRAST:
         return None
     return "T2" if measured.canal_contrast > 0 else "T1"
 
 
 def _plane(facts: SliceFacts) -> str | None:
-    """Tell the plane by the axis that the slice's normal is nearest to (PS3.3 C.7.6.2.1.1)."""
+    """Name the plane by the axis nearest to the slice's normal (PS3.3 C.7.6.2.1.1)."""
     if facts.image_orientation_patient is None:
         return None
     a, b, c, d, e, f = facts.image_orientation_patient
@@ -169,7 +169,7 @@ def _plane(facts: SliceFacts) -> str | None:
     return PLANES[normal.index(max(normal))]
 
 
-def _seen_plane(measured: Measured) -> str:
+def _measured_plane(measured: Measured) -> str:
     return "sagittal" if measured.vertebra_share >= SMALLEST_VERTEBRA_SHARE else "other"
 
 
@@ -181,6 +181,6 @@ def _region(facts: SliceFacts) -> str | None:
     return "other" if letters in _OTHER_PARTS else None
 
 
-def _seen_region(measured: Measured) -> str | None:
-    """Which vertebrae these are cannot be seen, but that there are none can."""
+def _measured_region(measured: Measured) -> str | None:
+    """The model cannot see which vertebrae these are, only whether there are any."""
     return None if measured.vertebra_share >= SMALLEST_VERTEBRA_SHARE else "other"

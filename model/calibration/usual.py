@@ -1,4 +1,4 @@
-"""Usual slices as a model scores them, and the calibration that is made of them."""
+"""The scores of usual slices, and the calibration that is made of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from model.calibration.calibration import Calibration
 from model.calibration.conformal import Scores
 from model.calibration.strata import StratumKey
 
-# Kept of a larger set: a slice is compared with all of them within half a millisecond, and more
-# slices of the same studies say little more.
+# Of a larger set so many are kept: comparing a slice with them takes half a millisecond, and more
+# slices of the same studies add little.
 MOST_SLICES = 4000
 
 
 @dataclass(frozen=True)
 class UsualSlices:
-    """What a calibration is made of: slices that count as usual, as a model scores them.
+    """Slices that count as usual, with their scores: what a calibration is made of.
 
     Args:
         channels: names of the scores.
@@ -45,7 +45,7 @@ class UsualSlices:
         )
 
     def calibrate(self, alarm_rate: float) -> Calibration:
-        """Make these slices the ones that others are compared with.
+        """Make a calibration of these slices.
 
         Raises:
             TooFewStudies: for the alarm rate.
@@ -56,7 +56,7 @@ class UsualSlices:
         )
 
     def alarms(self, calibration: Calibration) -> NDArray[np.bool_]:
-        """Decide for each slice whether a calibration calls it an anomaly, at its own rate: [n]."""
+        """Decide for each slice whether it is an anomaly at the calibration's alarm rate: [n]."""
         p_values = [
             calibration.judge(scores, key).p_value
             for scores, key in zip(self.scores, self.keys, strict=True)
@@ -72,17 +72,17 @@ def calibrate(
     channels: Sequence[str],
     alarm_rate: float,
 ) -> Calibration:
-    """Make a calibration of the scores of usual slices; of very many, some are kept.
+    """Make a calibration of the scores of usual slices; at most MOST_SLICES are kept.
 
     Args:
-        scores: of slices that the model was not trained on, finite, [n, C].
-        studies: the study of each; what counts once.
+        scores: finite, of slices that the model was not trained on, [n, C].
+        studies: the study of each; a study counts once.
         keys: the kind of each.
         channels: names of the columns.
-        alarm_rate: in (0, 1), saved with it.
+        alarm_rate: in (0, 1), saved with the calibration.
 
     Raises:
-        TooFewStudies: for the alarm rate; says how many it takes.
+        TooFewStudies: for the alarm rate; the message says how many are needed.
         ValueError: a score is not finite, or the parts do not fit together.
     """
     if not len(scores) == len(studies) == len(keys):
@@ -103,12 +103,13 @@ def calibrate(
 
 
 def _thin(study: NDArray[np.int64], kind: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Choose at most MOST_SLICES: of each kind in each study one, then a second, and so on.
+    """Choose at most MOST_SLICES: one of each kind in each study, then a second, and so on.
 
-    The choice is random, the same each time, and knows no score: what is kept stays exchangeable.
+    The choice is random, reproducible and independent of the scores, so that what is kept stays
+    exchangeable.
 
     Returns:
-        Indices of the kept, ascending.
+        Indices of the kept slices, ascending.
     """
     order = np.random.default_rng(0).permutation(len(study))
     seen: Counter[tuple[int, int]] = Counter()

@@ -13,8 +13,8 @@ class Autoencoder(nn.Module):
     """Rebuild a slice through a narrow global code.
 
     Each encoder stage halves the resolution; each decoder stage convolves at the low resolution
-    into four times the channels and unfolds them (pixel shuffle), which costs a quarter of
-    upsampling first and leaves no checkerboard of overlapping kernels (Shi et al., CVPR 2016).
+    into four times the channels and unfolds them (pixel shuffle). That costs a quarter of what
+    upsampling first would, and leaves no checkerboard artefacts (Shi et al., CVPR 2016).
 
     Args:
         config: sizes; 0.76 M parameters by default.
@@ -54,7 +54,7 @@ class Autoencoder(nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """Trainable numbers."""
+        """Number of trainable parameters."""
         return sum(p.numel() for p in self.parameters())
 
 

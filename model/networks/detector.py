@@ -15,7 +15,7 @@ from preprocessing.resizing import resize_matrix
 
 
 class DetectorOutput(NamedTuple):
-    """What the networks make of slices x, [B, 1, S, S] in [0, 1].
+    """The networks' outputs for slices x, [B, 1, S, S] in [0, 1].
 
     Args:
         x_small: the autoencoder's input, [B, 1, s, s] in [0, 1].
@@ -25,7 +25,7 @@ class DetectorOutput(NamedTuple):
             since only the largest counts and a softmax over channels takes 0.4 ms.
         marks: probability that a pixel was changed, averaged over 3 x 3, [B, 1, S/2, S/2].
         faults: logits of each kind of fault, [B, F].
-        features: of the inspector's stages, then the autoencoder's code, [B, D].
+        features: the inspector's pooled stages, then the autoencoder's code, [B, D].
     """
 
     x_small: Tensor
@@ -70,15 +70,15 @@ class Detector(nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """Trainable numbers of both networks."""
+        """Number of trainable parameters of both networks."""
         return self.autoencoder.n_parameters + self.inspector.n_parameters
 
 
 class NormalisedResidual(nn.Module):
-    """Do what `model.scoring.normalised_residual` does, inside the graph.
+    """Compute `model.scoring.normalised_residual` inside the graph.
 
-    The mean over 9 x 9 pixels is two products with a band matrix: with onnxruntime's average
-    pooling of this size the whole graph took 9.9 ms, with these 3.9.
+    The mean over 9 x 9 pixels is computed as two products with a band matrix: the whole graph takes
+    3.9 ms with them, and 9.9 ms with onnxruntime's average pooling of this size.
 
     Args:
         size: side of the autoencoder's picture.
@@ -120,5 +120,5 @@ class Reduce(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Average by a triangle filter; a convex sum, so [0, 1] stays [0, 1]."""
+        """Average by a triangle filter; the weights sum to 1, so [0, 1] stays [0, 1]."""
         return (self.matrix @ x @ self.matrix.T).clamp(0, 1)

@@ -1,7 +1,7 @@
 """The second, small network in PyTorch: segments the anatomy, marks local anomalies, names faults.
 
-The autoencoder says how well a slice is rebuilt; what it cannot see (blur and motion are *easier*
-to rebuild, lesions are small) is learned here from corruptions planted into usual slices.
+The autoencoder shows how well a slice is rebuilt. What it misses (blur and motion are *easier* to
+rebuild, lesions are small) is learned here from corruptions planted into usual slices.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from model.spec import InspectorConfig
 
 
 class Inspection(NamedTuple):
-    """What the network says of slices.
+    """The network's output for slices.
 
     Args:
         anatomy: logits of background, vertebra, canal, disc, [B, 4, S/2, S/2].
@@ -35,7 +35,7 @@ class Inspector(nn.Module):
     """A U-shaped network of residual stages, [B, 1, S, S] -> Inspection.
 
     Its outputs have half the input's resolution: they are predicted at a quarter of it, four
-    pixels at a time (pixel shuffle), which keeps the dear first stages narrow.
+    pixels at a time (pixel shuffle), which keeps the expensive first stages narrow.
 
     Args:
         config: sizes; 0.4 M parameters by default.
@@ -50,7 +50,7 @@ class Inspector(nn.Module):
         c_in = first
         for depth, c_out in enumerate(stages):
             down = _convolution(c_in, c_out, stride=2)
-            # The first stage is the dearest: two more convolutions there took 0.8 of 3.4 ms.
+            # Two more convolutions in the first, most expensive stage took 0.8 of 3.4 ms.
             self.stages.append(nn.Sequential(down, Residual(c_out)) if depth else down)
             c_in = c_out
         pairs = list(zip(reversed(stages[1:]), reversed(stages[:-1]), strict=True))
@@ -63,7 +63,7 @@ class Inspector(nn.Module):
         self.faults = nn.Linear(config.hidden, len(config.faults))
 
     def forward(self, x: Tensor) -> Inspection:
-        """[B, 1, S, S] in [0, 1] -> what is seen in it."""
+        """[B, 1, S, S] in [0, 1] -> its inspection."""
         x = self.stem(x)
         pooled, skips = [_pool(x)], []
         for stage in self.stages:
@@ -84,12 +84,12 @@ class Inspector(nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """Trainable numbers."""
+        """Number of trainable parameters."""
         return sum(p.numel() for p in self.parameters())
 
 
 class Residual(nn.Module):
-    """Two convolutions around which the input passes unchanged: [B, C, H, W] -> the same shape."""
+    """Two convolutions with a skip connection: [B, C, H, W] -> the same shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what the convolutions find."""
+        """Add the convolutions' output to their input."""
         return functional.relu(x + self.body(x))
 
 
@@ -113,7 +113,7 @@ def _convolution(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
 
 
 def _pool(x: Tensor) -> Tensor:
-    """Means and standard deviations over the picture: [B, C, H, W] -> [B, 2 C]."""
+    """Pool means and standard deviations over the picture: [B, C, H, W] -> [B, 2 C]."""
     mean = x.mean(dim=(2, 3))
     # Blur and noise leave the means as they are and change the spread.
     variance = (x * x).mean(dim=(2, 3)) - mean * mean

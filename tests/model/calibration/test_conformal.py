@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.calibration.conformal import make_peers, p_values, shares
+from model.calibration.conformal import make_peers, p_values, tail_shares
 
 Floats = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ def test_the_channel_that_speaks_is_the_one_with_the_smallest_share() -> None:
     rng = np.random.default_rng(0)
     peers = make_peers(rng.normal(size=(100, 3)), each_its_own(100))
     # Both lie beyond all calibration slices; the second lies further.
-    assert p_values(peers, np.array([4.0, 8.0, 0.0])).speaker == 1
+    assert p_values(peers, np.array([4.0, 8.0, 0.0])).most_extreme == 1
 
 
 def test_only_the_order_of_a_single_channel_matters() -> None:
@@ -111,7 +111,7 @@ def test_the_fast_way_gives_what_the_whole_set_gives(slices: int, has_ties: bool
         new = scores[0] if has_ties else rng.gamma(1, 2, 3)
         studies = each_its_own(n) // slices
         found = p_values(make_peers(scores, studies), new)
-        whole = shares(np.vstack([scores, new]), np.append(studies, 999))
+        whole = tail_shares(np.vstack([scores, new]), np.append(studies, 999))
         weights = 1 / np.bincount(studies)[studies]
         is_alike = whole[:-1].min(axis=1) <= whole[-1].min() * (1 + 1e-9)
         np.testing.assert_allclose(found.channels, whole[-1])
