@@ -88,7 +88,7 @@ $(DEV_READY): $(TOOLS_READY) $(TRAIN_READY)
 serve: $(SERVE_READY) ## answer POST /predict on PORT (8000), with the newest model of the store
 	@$(BIN)/python -m model.store import $(RELEASED) > /dev/null
 	@$(BIN)/python -m serving.process.preflight --host "$$typed_HOST" --port "$$typed_PORT"
-	@exec $(BIN)/bentoml serve service:SpineAnomaly --host "$$typed_HOST" --port "$$typed_PORT" --timeout-graceful-shutdown 25
+	@exec $(BIN)/bentoml serve service:SpineAnomaly --host "$$typed_HOST" --port "$$typed_PORT" --timeout-graceful-shutdown 20
 
 train: $(TRAIN_READY) ## train on DATA=folder; NAME= in the model store, ARGS= more folders and options of fit
 	@[ -n "$$typed_DATA" ] || { echo "make: name a folder of DICOM files: make train DATA=folder" >&2; exit 2; }

@@ -27,7 +27,7 @@ from serving.errors import ModelUnavailable
 from serving.http.disconnect import until_disconnect
 from serving.pipeline import Decoders, Judge, ModelInput, Row, by_mse, by_p_value, score_file
 from serving.process.drain import drain
-from serving.process.supervisor import send_no_usage_reports
+from serving.process.resources import WORKER_ENVIRON, n_workers
 from serving.settings import SettingsError, settings
 from serving.telemetry import count_prediction, log, metrics
 
@@ -43,21 +43,10 @@ try:
 except SettingsError as error:
     sys.exit(f"service: {error}")
 
-send_no_usage_reports()
-
 STORED = ServedModel(SETTINGS.model)
 # BentoML sets these before a worker starts; the operator's own values win.
 ENVS = [
-    {"name": name, "value": os.environ.get(name, value)}
-    for name, value in {
-        # Small matrices: a second BLAS thread costs more than it gives.
-        "OPENBLAS_NUM_THREADS": "1",
-        # Buffers of ordinary slices are kept and used again; those of large ones go back at once,
-        # where glibc would learn to keep up to 32 MB of each thread's.
-        "MALLOC_MMAP_THRESHOLD_": "4194304",
-        "MALLOC_TRIM_THRESHOLD_": "8388608",
-        "MALLOC_ARENA_MAX": "2",
-    }.items()
+    {"name": name, "value": os.environ.get(name, value)} for name, value in WORKER_ENVIRON.items()
 ]
 if os.environ.get("SPINE_MODEL") and not names_file(SETTINGS.model):
     # What a Bento is built with is what its image serves: a stage is decided here, once.
@@ -82,7 +71,7 @@ class AutoencoderRunner:
             # Raises unless a golden input gives its golden output in this process.
             self.model = load_model(Path(self.stored.path), SETTINGS.runtime)
         except ModelError as error:
-            # Not raised: the arbiter would start one dying worker after the other, forever.
+            # Not raised: the supervisor would start one dying worker after the other.
             log.critical("never ready: %s", error)
 
     async def __is_ready__(self) -> bool:
@@ -102,18 +91,21 @@ class SpineService(bentoml.Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Wrap BentoML's application; `add_asgi_middleware` would stay inside its metrics."""
-        from serving.bento.application import SpineAppFactory
-        from serving.http import connection, listening
+        from serving.bento.application import with_one_layer
         from serving.http.envelope import Envelope, known_paths
         from serving.http.gate import Gate
+        from serving.process.metrics_folder import count_there
+        from serving.process.worker import Worker
 
-        connection.install()
-        listening.install()
-        # uvicorn believes X-Forwarded-For of loopback by default, and BentoML logs the address.
+        # uvicorn believes X-Forwarded-For of loopback by default, and the log has the address.
         os.environ["FORWARDED_ALLOW_IPS"] = ",".join(SETTINGS.trusted_proxies)
-        self.inject_config()
-        app = SpineAppFactory(self, is_main=is_main)()
-        return Envelope(Gate(app, SETTINGS), known_paths(app, SETTINGS), SETTINGS)
+        is_counted = count_there()
+        app = with_one_layer(super().to_asgi(is_main), self.name)
+        paths = known_paths(app, SETTINGS)
+        if not is_counted:
+            paths.pop("/metrics", None)
+        envelope = Envelope(Gate(app, SETTINGS), paths, SETTINGS, lambda: drain().has_begun)
+        return Worker(envelope, SETTINGS)
 
     @property
     def openapi_spec(self) -> OpenAPI:
@@ -128,7 +120,7 @@ class SpineService(bentoml.Service[Any]):
     service_class=SpineService,
     image=serving_image(),
     envs=ENVS,
-    workers=SETTINGS.n_workers,
+    workers=n_workers(SETTINGS),
     traffic={"timeout": SETTINGS.deadline_s},
     # A Content-Type is the client's text, and this is a log.
     logging={"access": {"request_content_type": False}},
@@ -145,21 +137,24 @@ class SpineAnomaly:
     @bentoml.on_deployment
     @staticmethod
     def before_serving() -> None:
-        """Stop `bentoml serve` before it listens when the model is damaged; harden it if not."""
+        """Stop `bentoml serve` before it listens when the model is damaged."""
         from model.spec import load_spec
-        from serving.process import supervisor
+        from serving.process.metrics_folder import make_metrics_folder
+        from serving.process.preflight import asked_host, warn_if_open, warn_of_unknown_variables
 
         try:
             load_spec(STORED.folder)
         except ModelError as error:
             sys.exit(f"service: {error}")
         STORED.pin()
-        supervisor.harden(SETTINGS)
+        make_metrics_folder()
+        warn_of_unknown_variables(os.environ)
+        warn_if_open(asked_host(), SETTINGS)
 
     def __init__(self) -> None:
         from preprocessing.decoding import process as decode_process
         from serving.batching import Batcher
-        from serving.process.worker import settle_memory
+        from serving.process.worker import freeze_heap
 
         log.info("settings: %s", SETTINGS)
         self.tag = str(self.stored.tag)
@@ -178,7 +173,7 @@ class SpineAnomaly:
         if self.model is not None:
             log.info("%s: %s", self.tag, describe_calibration(self.model.calibration))
         score = runner.score  # BentoML builds this method anew at each access
-        settle_memory()
+        freeze_heap()
         self.batcher: Batcher[ModelInput, Row] = Batcher(
             lambda slices: list(score(np.stack(slices))),
             max_batch=SETTINGS.max_batch,

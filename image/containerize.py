@@ -9,14 +9,12 @@ from pathlib import Path
 
 import click
 from bentoml import container
-from bentoml._internal.container import docker
-from bentoml._internal.container.base import Arguments
 
 RECIPE = Path(__file__).with_name("Dockerfile")
 BACKEND = "docker-with-our-recipe"
 
 
-def build_arguments(*, file: str, context_path: str, **options: object) -> Arguments:
+def build_arguments(*, file: str, context_path: str, **options: object) -> list[str]:
     """The arguments of `docker build`: BentoML's, with our recipe in place of its own.
 
     Args:
@@ -24,12 +22,12 @@ def build_arguments(*, file: str, context_path: str, **options: object) -> Argum
         context_path: the Bento and its models, put together by BentoML.
         options: of `docker build`, with underscores; several values as a tuple.
     """
-    arguments = Arguments(["--file", str(RECIPE)])
+    arguments = ["--file", str(RECIPE)]
     for name, given in options.items():
         for value in given if isinstance(given, tuple) else (given,):
             if value is not None:
                 arguments += [f"--{name.replace('_', '-')}", str(value)]
-    return Arguments([*arguments, context_path])
+    return [*arguments, context_path]
 
 
 @click.command()
@@ -46,8 +44,8 @@ def main(
         BACKEND,
         binary=shutil.which("docker"),
         buildkit_support=True,
-        health=docker.health,
-        construct_build_args=build_arguments,
+        health=lambda: True,  # python -m image has asked the engine already
+        construct_build_args=build_arguments,  # type: ignore[arg-type]  # any list will do
         env={"DOCKER_BUILDKIT": "1"},
     )
     # Its overloads know the options of BentoML's own backends.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 import re
@@ -9,13 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Literal, cast
-
-from serving.process.resources import usable_bytes, usable_cores
-
-# Of those that nobody asked for: a large machine may be there for others as well.
-MOST_WORKERS = 8
-# Two workers took 540 to 600 MB right after 128 clients (PSS of all processes).
-BYTES_A_WORKER = 300_000_000
 
 Runtime = Literal["onnx", "torch"]
 Access = Literal["open", "key", "closed"]
@@ -96,14 +90,6 @@ class Settings:
         """The largest body that is read."""
         return self.max_upload_mb * 1_000_000
 
-    @property
-    def n_workers(self) -> int:
-        """The worker processes that are started."""
-        if self.workers:
-            return self.workers
-        most = min(MOST_WORKERS, max(1.0, usable_bytes() // BYTES_A_WORKER))
-        return min(usable_cores(), int(most))
-
     def __str__(self) -> str:
         """The line that is printed at start; keys are counted, not shown."""
         return " ".join(f"SPINE_{f.name.upper()}={self._shown(f.name)}" for f in fields(self))
@@ -134,6 +120,8 @@ _RANGES = {
     "rate_per_s": (0, 100_000),
     "rate_burst": (1, 100_000),
 }
+# What a server tells its workers (model/store/served.py, serving/process/metrics_folder.py).
+_INTERNAL = {"SPINE_MODEL_FOLDER", "SPINE_METRICS_FOLDER"}
 _CHOICES = {
     "runtime": ("onnx", "torch"),
     "docs": ("open", "key", "closed"),
@@ -221,6 +209,20 @@ def _origins(text: str) -> tuple[str, ...]:
                 " https://pacs.example.org, or * for all"
             )
     return origins
+
+
+def unknown_variables(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """Find the SPINE_ variables that nothing reads.
+
+    Returns:
+        Their names, each with the most similar setting, None where none is.
+    """
+    known = {f"SPINE_{each.name.upper()}" for each in fields(Settings)}
+    return {
+        name: next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.8)), None)
+        for name in sorted(environ)
+        if name.startswith("SPINE_") and name not in known | _INTERNAL
+    }
 
 
 @cache

@@ -103,10 +103,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     TopologicalSorter(GRAPH).prepare()  # raises CycleError, which names them
 
 
-# serving is being untangled: its rooms http and process still import each other.
-@pytest.mark.parametrize(
-    "package", ["", *(name for name in GRAPH if _siblings(name) and name != "serving")]
-)
+@pytest.mark.parametrize("package", ["", *(name for name in GRAPH if _siblings(name))])
 def test_no_rooms_import_each_other_in_a_circle(package: str) -> None:
     TopologicalSorter(_siblings(package)).prepare()
 

@@ -10,7 +10,7 @@ from model.judge import judge_slices
 from model.runtime import load_model
 from model.store.find import find_directory
 from preprocessing import read_image, to_input
-from tests.serving.server import bentoml_serve
+from tests.serving.server import serve
 from training.data.collection import load_images
 from training.phantoms.phantom import make_phantom, phantom_bytes
 
@@ -26,11 +26,7 @@ def test_the_same_file_has_the_same_scores_on_every_path(model_store: Path, tmp_
     kept = load_images([file.parent], model.spec.input).x.astype(np.float32)
     by_training = load_model(find_directory(), "torch").score(kept)[0]
 
-    home = tmp_path / "home"  # its own: a server wipes the metrics folder of the one it starts in
-    home.mkdir()
-    (home / "models").symlink_to(model_store / "models")
-    environ = {"BENTOML_HOME": str(home), "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics")}
-    with bentoml_serve(tmp_path / "log.txt", **environ) as (url, _):
+    with serve(tmp_path / "log.txt", BENTOML_HOME=str(model_store)) as (url, _):
         raw = httpx.post(
             f"{url}/predict",
             content=file.read_bytes(),

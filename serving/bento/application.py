@@ -1,65 +1,71 @@
-"""Build BentoML's application without the layers that cost each request more than they give."""
+"""Put one layer in place of four of BentoML's that cost each request more than they give."""
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _bentoml_impl.server.app import (  # type: ignore[import-untyped]
-    ServiceAppFactory,
-)
-from bentoml._internal.configuration.containers import BentoMLContainer
-from bentoml._internal.server.http.access import AccessLogMiddleware
-from bentoml._internal.server.http.instruments import RunnerTrafficMetricsMiddleware
-from bentoml._internal.server.http.traffic import TimeoutMiddleware
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.middleware import Middleware
 
 from serving.http.traffic import Traffic
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.applications import Starlette
 
-_REPLACED = (AccessLogMiddleware, TimeoutMiddleware)
+COUNTS = "RunnerTrafficMetricsMiddleware"
+TRACES = "OpenTelemetryMiddleware"
+LOGS = "AccessLogMiddleware"
+TIMES = "TimeoutMiddleware"
+# Where BentoML reads its own configuration.
+_CONFIGURATIONS = ("BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS", "BENTOML_CONFIG_OVERRIDES")
+_BENTO = Path(__file__).parents[3] / "bento.yaml"
 
 
-class SpineAppFactory(ServiceAppFactory):  # type: ignore[misc]  # BentoML's server is untyped
-    """BentoML's factory, with one layer (`Traffic`) in place of four.
+def with_one_layer(app: Starlette, service: str) -> Starlette:
+    """Let `Traffic` count, log and time requests in place of BentoML's layers.
 
-    BentoML 1.4.39 counts, traces, logs and times each request in a layer of its own. While
-    `tracing` names no exporter its spans go nowhere but into the ends of log lines, which is what
-    is lost here; its timer holds 18 kB of a request until its time is up. benchmarks/RESULTS.md
-    has what a request costs without them.
+    BentoML 1.4.39 counts, traces, logs and times each request in a layer of its own. While nobody
+    configures it, its spans go nowhere but into the ends of log lines, which is what is lost here;
+    its timer holds 18 kB of a request until its time is up. benchmarks/RESULTS.md has what a
+    request costs without them.
+
+    Args:
+        app: as BentoML's `to_asgi` makes it, before its first request; changed in place.
+        service: its name.
     """
-
-    @property
-    def middlewares(self) -> list[Middleware]:
-        """The layers of the application, the outermost first."""
-        layers: list[Middleware] = super().middlewares
-        options: dict[Any, dict[str, Any]] = {layer.cls: dict(layer.kwargs) for layer in layers}
-
-        def traffic(app: ASGIApp, /, **series: Any) -> ASGIApp:
-            return Traffic(
-                app,
-                **series,
-                logged=options.get(AccessLogMiddleware),
-                deadline_s=options.get(TimeoutMiddleware, {}).get("timeout"),
-            )
-
-        if RunnerTrafficMetricsMiddleware not in options:
-            return layers  # without metrics there is no series to write, but a log and a deadline
-        kept = []
-        for layer in layers:
-            cls: Any = layer.cls
-            if cls is RunnerTrafficMetricsMiddleware:
-                kept.append(Middleware(traffic, **layer.kwargs))
-            elif cls not in _REPLACED and (cls is not OpenTelemetryMiddleware or _is_traced()):
-                kept.append(layer)
-        return kept
+    layers: dict[str, dict[str, Any]] = {
+        getattr(layer.cls, "__name__", ""): dict(layer.kwargs) for layer in app.user_middleware
+    }
+    if COUNTS not in layers:
+        return app  # without metrics there is no series to write, but a log and a deadline
+    dropped = {COUNTS, LOGS, TIMES}
+    if not any(os.environ.get(name) for name in _CONFIGURATIONS):
+        dropped.add(TRACES)
+    traffic = Middleware(
+        Traffic,
+        labels=series_labels(service),
+        **layers[COUNTS],
+        logged=layers.get(LOGS),
+        deadline_s=layers.get(TIMES, {}).get("timeout"),
+    )
+    app.user_middleware[:] = [
+        traffic,
+        *(each for each in app.user_middleware if getattr(each.cls, "__name__", "") not in dropped),
+    ]
+    return app
 
 
-def _is_traced() -> bool:
-    """Whether the operator wants spans: BentoML's `tracing` names an exporter.
-
-    Its share of sampled requests says nothing: a request that its sender samples is traced at 0.
-    """
-    return bool(BentoMLContainer.tracing.exporter_type.get())
+def series_labels(service: str, bento: Path = _BENTO) -> dict[str, str]:
+    """The labels of all series: of a Bento its name and version, else the service's name."""
+    try:
+        text = bento.read_text("utf-8")
+    except OSError:
+        text = ""
+    found = dict(re.findall(r"^(name|version): *['\"]?([^'\"\n]+)", text, re.MULTILINE))
+    return {
+        "service_name": found.get("name", service),
+        "service_version": found.get("version", "not available"),
+        "runner_name": service,
+    }

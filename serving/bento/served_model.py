@@ -15,6 +15,8 @@ from model.errors import ModelError
 from model.store.served import FOLDER_VARIABLE, Choice, choose_served, names_file
 from serving.telemetry import log
 
+MODELS = Path(__file__).parents[3] / "models"
+
 
 class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
     """A model by tag, stage or file; one that cannot be found ends the service in one line.
@@ -31,21 +33,16 @@ class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
     @cached_property
     def folder(self) -> Path:
         """The folder of its files, not checked."""
-        from bentoml._internal.context import server_context
-
-        pinned = os.environ.get(FOLDER_VARIABLE)
-        if pinned and server_context.worker_index is not None:
+        if pinned := os.environ.get(FOLDER_VARIABLE):
             return Path(pinned)
         return self.choice.folder
 
     @cached_property
     def choice(self) -> Choice:
         """The model that is served and why, decided once."""
-        from bentoml._internal.configuration.containers import BentoMLContainer
-
         try:
-            # In an image the models lie beside the code; its BENTOML_HOME is another folder.
-            return choose_served(self.wanted, [Path(BentoMLContainer.model_store.get()._path)])
+            # In a Bento the models lie beside the code.
+            return choose_served(self.wanted, [MODELS])
         except ModelError as error:
             sys.exit(f"service: {error}")
 

@@ -1,8 +1,8 @@
 """Speak HTTP/1.1 with clients that are slow, endless or broken: uvicorn's protocol, bounded.
 
 uvicorn itself waits for a request's head without end, keeps a head of any size, reads the rest of a
-refused body without end, and waits without end for a client that does not read. BentoML leaves no
-way to choose another protocol class than uvicorn's "auto"; `install` puts this one there.
+refused body without end, and waits without end for a client that does not read. `python -m serving`
+names this class in uvicorn's `Config(http=)`; `bentoml serve` leaves no way to choose it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httptools
-from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import (
     HttpToolsProtocol,
     RequestResponseCycle,
@@ -28,7 +27,6 @@ from serving.errors import (
     TooManyConnections,
 )
 from serving.http.body import Pieces
-from serving.http.shares import shares
 from serving.problems import Problem, framework_problem
 from serving.settings import settings
 from serving.telemetry import count_refusal
@@ -58,11 +56,6 @@ OTHER_FILES = 64
 MAX_UNREAD_BYTES = 512 * 1024
 # Requests that one client may send before it has the answer to the first.
 MAX_PIPELINED = 32
-
-
-def install() -> None:
-    """Let uvicorn use this protocol wherever it would choose one by itself."""
-    HTTP_PROTOCOLS["auto"] = f"{__name__}:BoundedProtocol"
 
 
 @cache
@@ -126,8 +119,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._running.disconnected = True
             self._running.message_event.set()
         super().connection_lost(exc)
-        if (table := shares()) is not None:
-            table.hold(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; see that a head, a chunk's line and the rest of a refused body end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -16,8 +16,6 @@ from serving.contract import RAISED, REQUEST_ID
 from serving.errors import InternalFault, RequestError, Unauthorized, UnknownPath, WrongMethod
 from serving.http.access import Headers, KeyRing, RateLimit
 from serving.problems import FIXED_HEADERS, MEDIA_TYPE, Problem, framework_problem
-from serving.process.drain import drain
-from serving.process.worker import prepare
 from serving.settings import Access, Settings
 from serving.telemetry import count_refusal, log_fault, metrics
 
@@ -58,12 +56,20 @@ class Envelope:
         app: what answers; an error that it raises becomes the answer.
         paths: that exist.
         settings: with keys, rates and the origins whose pages may ask.
+        is_stopping: whether connections are to end with their next answer.
     """
 
-    def __init__(self, app: ASGIApp, paths: Mapping[str, KnownPath], settings: Settings) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        paths: Mapping[str, KnownPath],
+        settings: Settings,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.app = app
         self._paths = paths
         self._settings = settings
+        self._is_stopping = is_stopping
         self._keys = KeyRing(settings.api_key)
         self._rate = RateLimit(settings.rate_per_s, settings.rate_burst)
         # Around the refusals too: a page may not read an answer without these headers.
@@ -72,7 +78,6 @@ class Envelope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI says."""
         if scope["type"] == "lifespan":
-            prepare(self._settings)
             await self.app(scope, receive, send)
             return
         if scope["type"] == "websocket":  # our server offers none; another one may
@@ -81,7 +86,8 @@ class Envelope:
         scope[REQUEST_ID] = _request_id(scope)
         if self._settings.trusted_proxies:
             scope["client"] = _address(scope)
-        await self._answer(scope, receive, _Answer(send, scope).send)
+        answer = _Answer(send, scope, self._is_stopping)
+        await self._answer(scope, receive, answer.send)
 
     async def _answer_or_refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; answer whatever is raised on its way."""
@@ -159,9 +165,10 @@ def _messages(problem: Problem, request_id: str, kept: Headers = ()) -> tuple[Me
 class _Answer:
     """One answer on its way out."""
 
-    def __init__(self, send: Send, scope: Scope) -> None:
+    def __init__(self, send: Send, scope: Scope, is_stopping: Callable[[], bool]) -> None:
         self._send = send
         self._scope = scope
+        self._is_stopping = is_stopping
         self._is_started = False
         self._drops_body = False
 
@@ -203,7 +210,7 @@ class _Answer:
     def _headers(self, headers: Headers) -> list[tuple[bytes, bytes]]:
         """Headers with ours in place of the framework's."""
         kept = [(name, value) for name, value in headers if name.lower() not in _REPLACED]
-        if drain().has_begun:
+        if self._is_stopping():
             kept.append((b"connection", b"close"))
         return [*kept, (b"x-request-id", self._scope[REQUEST_ID].encode()), *FIXED_HEADERS]
 

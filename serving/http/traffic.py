@@ -8,8 +8,6 @@ from functools import cache
 from timeit import default_timer
 from typing import TYPE_CHECKING, Any
 
-from bentoml._internal.context import server_context
-from bentoml._internal.server.http.instruments import RunnerTrafficMetricsMiddleware
 from starlette.responses import PlainTextResponse
 
 if TYPE_CHECKING:
@@ -19,12 +17,54 @@ if TYPE_CHECKING:
 _access_log = logging.getLogger("bentoml.access")
 
 
-class Traffic(RunnerTrafficMetricsMiddleware):
+# The series of one namespace, registered at the first call: requests in progress, time of the last
+# one, answers, their durations.
+_Series = tuple["Gauge", "Gauge", "Counter", "Histogram"]
+# Seconds, as BentoML has them.
+DURATION_BUCKETS = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 180.0),
+)
+
+
+@cache
+def _series(namespace: str) -> _Series:
+    from prometheus_client import Counter, Gauge, Histogram  # late: see serving/telemetry.py
+
+    labels = ["service_name", "service_version", "runner_name"]
+    answers = ["endpoint", *labels, "http_response_code"]
+    return (
+        Gauge(
+            "request_in_progress",
+            "Requests that are being answered",
+            ["endpoint", *labels],
+            namespace=namespace,
+            multiprocess_mode="livesum",
+        ),
+        Gauge(
+            "last_request_timestamp_seconds",
+            "When the last request came, probes left out",
+            labels,
+            namespace=namespace,
+            multiprocess_mode="max",
+        ),
+        Counter("request_total", "Answers", answers, namespace=namespace),
+        Histogram(
+            "request_duration_seconds",
+            "Time from a request's head to the end of its answer",
+            answers,
+            namespace=namespace,
+            buckets=DURATION_BUCKETS,
+        ),
+    )
+
+
+class Traffic:
     """One layer that writes the series and the log lines of BentoML's.
 
     Args:
         app: what answers.
-        namespace: of the series, which the parent registers.
+        labels: of each series.
+        namespace: of the series.
         skip_paths: beginnings of paths: not logged, and no sign of traffic.
         logged: BentoML's settings of the access log; None logs nothing.
         deadline_s: an answer that has not begun by then is a 504.
@@ -33,12 +73,15 @@ class Traffic(RunnerTrafficMetricsMiddleware):
     def __init__(
         self,
         app: ASGIApp,
+        labels: dict[str, str],
         namespace: str,
         skip_paths: list[str],
         logged: dict[str, Any] | None,
         deadline_s: float | None,
     ) -> None:
-        super().__init__(app, namespace, skip_paths)
+        self.app = app
+        self._labels = labels
+        self._namespace = namespace
         self._skipped = tuple(skip_paths)
         self._logged = logged
         self._deadline_s = deadline_s
@@ -48,8 +91,8 @@ class Traffic(RunnerTrafficMetricsMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, as ASGI says."""
-        if not self._is_setup:
-            self._setup()
+        if scope["type"] == "lifespan":
+            self._open()
         path = scope.get("path", "")
         if scope["type"] != "http" or path == "/metrics":
             await self.app(scope, receive, send)
@@ -91,29 +134,28 @@ class Traffic(RunnerTrafficMetricsMiddleware):
         finally:
             in_progress.dec()
 
+    def _open(self) -> None:
+        """Begin one series of each kind, and with it its file: its folder may be gone later.
+
+        A rate needs a zero before the first answer.
+        """
+        self._arrival_series("/predict")
+        for status in (200, 500):
+            self._answer_series("/predict", status)
+
     def _find_arrival_series(self, path: str) -> tuple[Gauge, Gauge]:
         """Requests in progress, time of the last one."""
-        labels = _labels()
+        in_progress, last_request, _, _ = _series(self._namespace)
         return (
-            self.metrics_request_in_progress.labels(endpoint=path, **labels),
-            self.metrics_last_request_timestamp.labels(**labels),
+            in_progress.labels(endpoint=path, **self._labels),
+            last_request.labels(**self._labels),
         )
 
     def _find_answer_series(self, path: str, status: int) -> tuple[Counter, Histogram]:
         """Answers, their durations."""
-        labels = {"endpoint": path, "http_response_code": status, **_labels()}
-        return (
-            self.metrics_request_total.labels(**labels),
-            self.metrics_request_duration.labels(**labels),
-        )
-
-
-def _labels() -> dict[str, str | None]:
-    return {
-        "service_name": server_context.bento_name,
-        "service_version": server_context.bento_version,
-        "runner_name": server_context.service_name,
-    }
+        _, _, answers, durations = _series(self._namespace)
+        labels = {"endpoint": path, "http_response_code": str(status), **self._labels}
+        return answers.labels(**labels), durations.labels(**labels)
 
 
 def _exchange(scope: Scope, start: Message, logged: dict[str, Any]) -> tuple[str, str, str]:

@@ -6,15 +6,13 @@ import asyncio
 import signal
 from functools import cache, partial
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from serving.telemetry import log
 
-if TYPE_CHECKING:
-    from uvicorn.server import Server
-
 # With the drain before it, everything is over within 25 s: what a host usually waits for.
 FINISH_WITHIN_S = 20
+# A worker that has not ended by then is ended by the system.
+KILL_AFTER_S = FINISH_WITHIN_S + 6
 
 
 class Drain:
@@ -23,25 +21,25 @@ class Drain:
     def __init__(self) -> None:
         self.has_begun = False
 
-    def arm(self, server: Server, drain_s: float) -> None:
+    def arm(self, drain_s: int) -> None:
         """Stand before the server's own handler of SIGTERM.
 
         Args:
-            server: which uvicorn runs in this process.
             drain_s: between the signal and the end of listening.
         """
-        graceful_s = server.config.timeout_graceful_shutdown or FINISH_WITHIN_S
-        server.config.timeout_graceful_shutdown = min(graceful_s, FINISH_WITHIN_S)
+        stop = signal.getsignal(signal.SIGTERM)
+        assert callable(stop)  # noqa: S101  # a server runs here
         loop = asyncio.get_running_loop()
 
         def begin(number: int, frame: FrameType | None) -> None:
             if self.has_begun:
-                server.handle_exit(number, frame)
+                stop(number, frame)
                 return
             self.has_begun = True
-            log.info("draining: not ready, stopping in %g s", drain_s)
-            stop = partial(server.handle_exit, number, frame)
-            loop.call_soon_threadsafe(partial(loop.call_later, drain_s, stop))
+            if hasattr(signal, "alarm"):  # not on Windows
+                signal.alarm(drain_s + KILL_AFTER_S)
+            log.info("draining: not ready, stopping in %d s", drain_s)
+            loop.call_soon_threadsafe(partial(loop.call_later, drain_s, stop, number, frame))
 
         signal.signal(signal.SIGTERM, begin)
 

@@ -9,31 +9,73 @@ import signal
 import sys
 import threading
 import warnings
-from typing import Any
-
-from uvicorn.server import Server
+from typing import TYPE_CHECKING, Any
 
 from serving.http.connection import ANSWERED_ABOVE_LIMIT, OTHER_FILES
 from serving.process.drain import drain
 from serving.settings import Settings
 from serving.telemetry import log, log_fault, without_tracebacks
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
 _PR_SET_PDEATHSIG = 1
+# Between two looks for a pause in which memory can be returned.
+IDLE_LOOK_S = 2.0
+
+
+class Worker:
+    """The outermost ASGI layer: prepares the process, and returns memory while all is answered.
+
+    Args:
+        app: what answers.
+        settings: of this server.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self._settings = settings
+        self._n_running = 0
+        self._n_answered = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI says."""
+        if scope["type"] == "lifespan":
+            prepare(self._settings)
+            tidying = asyncio.create_task(self._return_memory())
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                tidying.cancel()
+            return
+        self._n_running += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._n_running -= 1
+            self._n_answered += 1
+
+    async def _return_memory(self) -> None:
+        """Return memory to the system whenever all is answered."""
+        n_before = 0
+        while True:
+            await asyncio.sleep(IDLE_LOOK_S)
+            if not self._n_running and self._n_answered > n_before:
+                n_before = self._n_answered
+                trim_heap()
 
 
 def prepare(settings: Settings) -> None:
     """Do everything below, on the event loop of a worker before it listens.
 
-    Without effect where no uvicorn serves: a test's process stays as it is.
+    Without effect where no server handles SIGTERM: a test's process stays as it is.
     """
-    stop = signal.getsignal(signal.SIGTERM)
-    server = getattr(stop, "__self__", None)
-    if not isinstance(server, Server):
+    if not callable(signal.getsignal(signal.SIGTERM)):
         return
     quiet()
     open_enough_files(settings)
     end_with_supervisor()
-    drain().arm(server, settings.drain_s)
+    drain().arm(settings.drain_s)
 
 
 def quiet() -> None:
@@ -75,7 +117,7 @@ def end_with_supervisor() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def settle_memory() -> None:
+def freeze_heap() -> None:
     """Return what the start has freed, and never look through the rest of it for garbage again.
 
     The file of the model and the layers of the golden slices leave 10 MB.

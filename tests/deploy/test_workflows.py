@@ -24,8 +24,8 @@ def _jobs() -> Iterator[tuple[str, dict[str, Any]]]:
 JOBS = dict(_jobs())
 
 
-def test_there_are_two_workflows() -> None:
-    assert set(WORKFLOWS) == {"ci", "release"}
+def test_there_are_three_workflows() -> None:
+    assert set(WORKFLOWS) == {"ci", "newest", "release"}
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.security import process_tree
 from tests.security.load.load import Client, Exchange, get, post
-from tests.serving.server import bentoml_serve
+from tests.serving.server import serve
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Server(Endpoint):
     """A running server.
 
     Args:
-        process: the arbiter.
+        process: the supervisor.
         log: what it wrote.
         home: its BENTOML_HOME and HOME.
         temp: its TMPDIR.
@@ -80,7 +80,7 @@ class Server(Endpoint):
 
     @property
     def pid(self) -> int:
-        """Of the arbiter."""
+        """Of the supervisor."""
         return self.process.pid
 
     def workers(self) -> list[int]:
@@ -127,7 +127,7 @@ def hostile_server(
     Args:
         store: a BENTOML_HOME.
         folder: empty; becomes home, temporary folder and log of the server.
-        prefix: see `bentoml_serve`.
+        prefix: see `serve`.
         environ: variables of the server.
     """
     home, temp = folder / "home", folder / "temp"
@@ -137,10 +137,9 @@ def hostile_server(
     variables = {
         "BENTOML_HOME": str(home),
         "HOME": str(home),
-        "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
         "TMPDIR": str(temp),
     }
     log = folder / "log.txt"
-    with bentoml_serve(log, prefix, **variables | environ) as (url, process):
+    with serve(log, prefix, **variables | environ) as (url, process):
         port = int(url.rpartition(":")[2])
         yield Server(port, process, log, home, temp, process_tree.usage(process.pid))

@@ -21,7 +21,7 @@ async def app(model_store: Path) -> AsyncIterator[Any]:
     from service import SpineAnomaly
 
     app = SpineAnomaly.to_asgi()  # type: ignore[attr-defined]  # the decorator makes it a Service
-    starlette = app.app.app  # inside of the envelope and the gate
+    starlette = app.app.app.app  # inside of the worker, the envelope and the gate
     async with starlette.router.lifespan_context(starlette):
         yield app
 

@@ -1,4 +1,4 @@
-"""A real `bentoml serve` in its own processes."""
+"""Real servers in their own processes, by each of the two starts."""
 
 from __future__ import annotations
 
@@ -27,28 +27,46 @@ def free_port() -> int:
 
 
 @contextmanager
-def bentoml_serve(
+def serve(
     log: Path, prefix: Sequence[str] = (), **environ: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Serve SpineAnomaly on a free port, with one worker unless more are asked for.
+    """Serve SpineAnomaly on a free port as in production, by `python -m serving`.
 
-    Stopped at the end, without the two seconds in which a host takes note of a SIGTERM: no host
-    watches. A test of the end asks for them with SPINE_DRAIN_S.
+    With one worker unless more are asked for. Stopped at the end, without the two seconds in which
+    a host takes note of a SIGTERM: no host watches. A test of the end asks for them with
+    SPINE_DRAIN_S.
 
     Args:
         log: where its output goes.
         prefix: a command that executes the server's, such as `env -u NAME`; the process stays one.
-        environ: variables beside those of this process.
+        environ: variables besides those of this process.
 
     Yields:
         (URL, process), ready.
     """
     port = free_port()
+    address = {"BENTOML_HOST": "127.0.0.1", "PORT": str(port)}
+    with _running([*prefix, sys.executable, "-m", "serving"], port, log, address | environ) as both:
+        yield both
+
+
+@contextmanager
+def bentoml_serve(log: Path, **environ: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Serve it as a developer does, by plain `bentoml serve`; see `serve`."""
+    port = free_port()
     command = ["bentoml", "serve", "service:SpineAnomaly", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--timeout-graceful-shutdown", "25"]
+    command += ["--port", str(port), "--timeout-graceful-shutdown", "20"]
+    with _running([sys.executable, "-m", *command], port, log, environ) as both:
+        yield both
+
+
+@contextmanager
+def _running(
+    command: list[str], port: int, log: Path, environ: dict[str, str]
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 (our own service)
-            [*prefix, sys.executable, "-m", *command],
+            command,
             cwd=ROOT,
             env=os.environ | {"SPINE_WORKERS": "1", "SPINE_DRAIN_S": "0"} | environ,
             stdout=output,
@@ -60,7 +78,7 @@ def bentoml_serve(
         _wait_until_ready(url, process, log)
         yield url, process
     finally:
-        # SIGTERM first: the workers have sessions of their own, and only their arbiter ends them.
+        # SIGTERM first: only their supervisor ends the workers.
         pids = tree(process.pid)
         process.terminate()
         try:

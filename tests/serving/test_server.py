@@ -1,4 +1,4 @@
-"""`bentoml serve` as a user runs it: parallel clients, the SDK client, metrics, the end."""
+"""`python -m serving` as a host runs it: parallel clients, the SDK client, metrics, the end."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ import pytest
 
 from serving.settings import Settings
 from tests.dicom_files import make_dicom, noise
-from tests.serving.server import bentoml_serve
+from tests.serving.server import serve
 
 CLIENTS = 32
 LOAD_S = 4.0
@@ -29,13 +29,11 @@ Server = tuple[str, subprocess.Popen[bytes], Path]
 
 @pytest.fixture(scope="module")
 def server(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    # Its own home: a server wipes the metrics folder of the one it is started in.
     home = tmp_path_factory.mktemp("home")
     (home / "models").symlink_to(model_store / "models")
     log = home / "log.txt"
-    environ = {"BENTOML_HOME": str(home), "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics")}
-    environ["SPINE_DRAIN_S"] = str(Settings().drain_s)
-    with bentoml_serve(log, **environ) as (url, process):
+    environ = {"BENTOML_HOME": str(home), "SPINE_DRAIN_S": str(Settings().drain_s)}
+    with serve(log, **environ) as (url, process):
         yield url, process, log
 
 

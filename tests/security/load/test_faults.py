@@ -11,6 +11,7 @@ from collections import Counter
 
 import pytest
 
+from serving.process.start import HUNG_AFTER_S
 from tests.measured import Report
 from tests.security import process_tree
 from tests.security.conftest import Serve
@@ -52,14 +53,11 @@ def kill_worker(server: Server, pid: int) -> set[int]:
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize(
-    "environ", [{}, {"BENTOML_CONTAINERIZED": "1"}], ids=["plain", "container"]
-)
 @pytest.mark.parametrize("n_workers", [1, 2])
 async def test_a_killed_worker_loses_its_requests_in_flight_and_is_replaced_in_15_s(
-    serve: Serve, slice_file: bytes, report: Report, environ: dict[str, str], n_workers: int
+    serve: Serve, slice_file: bytes, report: Report, n_workers: int
 ) -> None:
-    server = serve(SPINE_WORKERS=str(n_workers), **environ)
+    server = serve(SPINE_WORKERS=str(n_workers))
     assert await server.has_ready_workers(n_workers, FULL_STRENGTH_WITHIN_S)
     async with under_load(server.port, lambda _: post(slice_file), CLIENTS) as load:
         await wait_for_load(load)
@@ -87,6 +85,22 @@ async def test_a_killed_worker_loses_its_requests_in_flight_and_is_replaced_in_1
     assert others <= set(server.workers())
     for client in range(CLIENTS):
         assert [e.status for e in load.since(killed_at + 1) if e.client == client][-1:] == [200]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+async def test_a_worker_that_hangs_is_replaced(
+    serve: Serve, slice_file: bytes, report: Report, n_workers: int
+) -> None:
+    server = serve(SPINE_WORKERS=str(n_workers))
+    assert await server.has_ready_workers(n_workers, FULL_STRENGTH_WITHIN_S)
+    hung = server.workers()[0]
+    os.kill(hung, signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    left = await asyncio.to_thread(process_tree.all_ended, [hung], 2 * HUNG_AFTER_S)
+    report(f"killed after {time.monotonic() - stopped_at:.1f} s")
+    assert left == []
+    assert await server.has_ready_workers(n_workers, FULL_STRENGTH_WITHIN_S)
+    assert (await server.ask(post(slice_file))).status == 200
 
 
 async def test_a_killed_decoder_costs_its_frame_at_most(
@@ -132,7 +146,7 @@ async def test_a_stopped_decoder_costs_its_frame_at_most_and_is_replaced(
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])
-async def test_nobody_outlives_a_killed_arbiter(
+async def test_nobody_outlives_a_killed_supervisor(
     serve: Serve, slice_file: bytes, compressed_file: bytes, report: Report, n_workers: int
 ) -> None:
     server = serve(SPINE_WORKERS=str(n_workers))

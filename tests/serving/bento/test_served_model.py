@@ -17,7 +17,7 @@ from model.store.stages import tag_stage
 from model.store.transfer import export_model
 from tests.model.store.versions import save_version
 from tests.security import process_tree
-from tests.serving.server import ROOT, bentoml_serve, free_port
+from tests.serving.server import ROOT, free_port, serve
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +65,14 @@ def test_a_stage_that_moves_counts_at_the_next_start_and_for_no_single_worker(
     rolled: str, home: Path, dicom: bytes, tmp_path: Path
 ) -> None:
     environ = {"BENTOML_HOME": str(home), "SPINE_MODEL": rolled}
-    with bentoml_serve(tmp_path / "log", **environ) as (url, process):
+    with serve(tmp_path / "log", **environ) as (url, process):
         assert model_of(url, dicom) == "rolled:v1"
         tag_stage("rolled:v2", "production")
         kill_workers(url, process)
         assert model_of(url, dicom) == "rolled:v1"
     line = "serving rolled:v1, which holds the stage production"
     assert (tmp_path / "log").read_text().count(line) == 1
-    with bentoml_serve(tmp_path / "log", **environ) as (url, _):
+    with serve(tmp_path / "log", **environ) as (url, _):
         assert model_of(url, dicom) == "rolled:v2"
 
 
@@ -81,7 +81,7 @@ def test_a_mounted_file_is_served_without_a_place_in_the_store(
 ) -> None:
     file = export_model("rolled:v1", tmp_path / "site.bentomodel")
     environ = {"BENTOML_HOME": str(tmp_path / "home"), "SPINE_MODEL": str(file)}
-    with bentoml_serve(tmp_path / "log", **environ) as (url, process):
+    with serve(tmp_path / "log", **environ) as (url, process):
         assert model_of(url, dicom) == "rolled:v1"
         export_model("rolled:v2", file)
         kill_workers(url, process)

@@ -173,7 +173,7 @@ PAGE = "https://pacs.example.org"
 async def pages(app: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the real application, which pages of one other origin may ask with a key."""
     settings = Settings(cors_origins=(PAGE,), api_key=("secret",))
-    allowing = Envelope(app.app, known_paths(app.app.app, settings), settings)
+    allowing = Envelope(app.app.app, known_paths(app.app.app.app, settings), settings)
     transport = httpx.ASGITransport(allowing)
     async with httpx.AsyncClient(transport=transport, base_url="http://spine.test") as client:
         yield client

@@ -8,9 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from bentoml._internal.configuration.containers import BentoMLContainer
 
-from serving.bento.application import SpineAppFactory
 from serving.http.traffic import Traffic
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -84,11 +82,8 @@ async def test_the_access_log_names_address_path_sizes_status_and_time(
 
 async def answer_of(app: Any, deadline_s: float) -> list[dict[str, Any]]:
     """What one request gets that may take so long."""
-    layer = Traffic(app, "test_traffic", ["/livez"], LOGGED, deadline_s)
-    # The parent's series are registered once a process.
-    layer._arrival_series = lambda path: (_Nothing(), _Nothing())  # type: ignore[assignment]
-    layer._answer_series = lambda path, status: (_Nothing(), _Nothing())  # type: ignore[assignment]
-    layer._is_setup = True
+    labels = {"service_name": "a", "service_version": "b", "runner_name": "c"}
+    layer = Traffic(app, labels, "test_traffic", ["/livez"], LOGGED, deadline_s)
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
@@ -97,16 +92,6 @@ async def answer_of(app: Any, deadline_s: float) -> list[dict[str, Any]]:
     scope = {"type": "http", "scheme": "http", "method": "POST", "path": "/predict", "headers": []}
     await layer(scope, _receive, send)
     return sent
-
-
-class _Nothing:
-    """A series that keeps nothing."""
-
-    def inc(self) -> None: ...
-
-    dec = set_to_current_time = inc
-
-    def observe(self, value: float) -> None: ...
 
 
 async def _receive() -> dict[str, Any]:
@@ -150,27 +135,3 @@ async def test_a_timeout_of_the_application_itself_stays_its_own() -> None:
 
     with pytest.raises(TimeoutError):
         await answer_of(fails, 5)
-
-
-async def test_spans_are_made_only_where_tracing_is_configured(app: Any) -> None:
-    from service import SpineAnomaly
-
-    def layers() -> set[str]:
-        factory = SpineAppFactory(SpineAnomaly, is_main=True)
-        return {getattr(layer.cls, "__name__", "") for layer in factory.middlewares}
-
-    assert "OpenTelemetryMiddleware" not in layers()
-    BentoMLContainer.tracing.exporter_type.set("otlp")
-    try:
-        assert "OpenTelemetryMiddleware" in layers()
-        assert not layers() & {"AccessLogMiddleware", "TimeoutMiddleware"}
-    finally:
-        BentoMLContainer.tracing.exporter_type.set(None)
-
-
-async def test_without_metrics_the_deadline_and_the_log_stay(app: Any) -> None:
-    from service import SpineAnomaly
-
-    factory = SpineAppFactory(SpineAnomaly, is_main=True, enable_metrics=False)
-    layers = {getattr(layer.cls, "__name__", "") for layer in factory.middlewares}
-    assert {"AccessLogMiddleware", "TimeoutMiddleware"} <= layers

@@ -1,5 +1,6 @@
 """A server that cannot work says so in one line and exits with 1."""
 
+import logging
 import os
 import shutil
 import socket
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from model.store.find import find_directory
+from serving.process.preflight import warn_if_open, warn_of_unknown_variables
+from serving.settings import Settings
 from tests.serving.server import free_port
 
 ROOT = Path(__file__).parents[3]
@@ -59,9 +62,57 @@ def test_a_whole_model_and_a_free_port_pass_in_silence(model_store: Path) -> Non
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "some.name"])  # noqa: S104
+def test_a_port_that_others_reach_without_a_key_is_warned_of(
+    caplog: pytest.LogCaptureFixture, host: str
+) -> None:
+    warn_if_open(host, Settings())
+    (line,) = warnings(caplog)
+    assert host in line
+    assert "SPINE_API_KEY" in line
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", None])
+def test_loopback_and_a_port_with_keys_are_not(
+    caplog: pytest.LogCaptureFixture, host: str | None
+) -> None:
+    warn_if_open(host, Settings())
+    warn_if_open("0.0.0.0", Settings(api_key=("a-key",)))  # noqa: S104
+    assert warnings(caplog) == []
+
+
+def test_a_variable_that_nothing_reads_is_named_with_the_nearest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    environ = {"SPINE_QUEUES": "1", "SPINE_PORT_80_TCP": "tcp://10.0.0.1", "SPINE_QUEUE": "1"}
+    warn_of_unknown_variables(environ | {"SPINE_MODEL_FOLDER": "/m", "HOME": "/"})
+    assert warnings(caplog) == [
+        "SPINE_PORT_80_TCP is not a setting and is ignored",
+        "SPINE_QUEUES is not a setting and is ignored; did you mean SPINE_QUEUE?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("localhost", ("'localhost'", "not an IP address")),
+        ("192.0.2.1", ("192.0.2.1", "not an address of this machine")),
+    ],
+)
+def test_a_host_where_nobody_can_listen_is_named(
+    model_store: Path, host: str, words: tuple[str, ...]
+) -> None:
+    done = run("serving.process.preflight", "--host", host, "--port", str(free_port()))
+    assert_one_line(done, *words)
+
+
 def test_a_taken_port_is_named(model_store: Path, taken_port: int) -> None:
     done = run("serving.process.preflight", "--port", str(taken_port))
-    assert_one_line(done, f"127.0.0.1:{taken_port}", "in use")
+    assert_one_line(done, f"127.0.0.1 port {taken_port}", "in use", "choose another port")
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:

@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from serving import settings
-from serving.process.resources import core_limit, usable_bytes, usable_cores
-from serving.settings import MOST_WORKERS, Settings
+from serving.process import resources
+from serving.process.resources import (
+    MOST_WORKERS,
+    core_limit,
+    n_workers,
+    usable_bytes,
+    usable_cores,
+)
+from serving.settings import Settings
 
 
 def machine(root: Path, groups: str, **files: str) -> Path:
@@ -62,15 +68,15 @@ def test_memory_of_version_1(tmp_path: Path) -> None:
     assert usable_bytes(machine(tmp_path, "5:memory:/docker/1\n", **files)) == 1e9
 
 
-@pytest.mark.parametrize(("limit", "n_workers"), [(1e8, 1), (5.4e8, 1), (1e9, 3), (1e12, 4)])
+@pytest.mark.parametrize(("limit", "expected"), [(1e8, 1), (5.4e8, 1), (1e9, 3), (1e12, 4)])
 def test_as_many_workers_are_started_as_the_memory_holds(
-    limit: float, n_workers: int, monkeypatch: pytest.MonkeyPatch
+    limit: float, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "usable_cores", lambda: 4)
-    monkeypatch.setattr(settings, "usable_bytes", lambda: limit)
-    assert Settings().n_workers == n_workers
+    monkeypatch.setattr(resources, "usable_cores", lambda: 4)
+    monkeypatch.setattr(resources, "usable_bytes", lambda: limit)
+    assert n_workers(Settings()) == expected
 
 
 def test_a_number_of_workers_that_was_asked_for_is_started() -> None:
-    assert Settings(workers=3).n_workers == 3
-    assert 1 <= Settings().n_workers <= MOST_WORKERS
+    assert n_workers(Settings(workers=3)) == 3
+    assert 1 <= n_workers(Settings()) <= MOST_WORKERS

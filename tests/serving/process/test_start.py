@@ -1,17 +1,15 @@
-"""The image's first process finds room to write, and says in one line why it cannot serve."""
+"""`python -m serving` finds where to write, and says in one line why it cannot serve."""
 
-import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from serving.process.container import ContainerError, find_room, fit_plan, read_address
+from serving.process.places import StartError, find_places
+from serving.process.preflight import read_address
 from serving.process.rehearsal import RehearsalError, rehearse
-from serving.settings import Settings
 from tests.serving.process.test_preflight import ROOT, assert_one_line, run
 from tests.serving.server import free_port
 
@@ -25,7 +23,7 @@ def closed(tmp_path: Path) -> str:
 
 def test_the_first_place_that_can_be_written_to_is_taken(closed: str, tmp_path: Path) -> None:
     place = str(tmp_path / "place")
-    assert find_room({}, [closed, place, "/tmp"]) == {  # noqa: S108
+    assert find_places({}, [closed, place, "/tmp"]) == {  # noqa: S108
         "TMPDIR": place,
         "BENTOML_HOME": f"{place}/bentoml-{os.getuid()}",
     }
@@ -33,11 +31,11 @@ def test_the_first_place_that_can_be_written_to_is_taken(closed: str, tmp_path: 
 
 def test_what_the_operator_chose_is_kept(closed: str, tmp_path: Path) -> None:
     chosen = {"TMPDIR": str(tmp_path / "a"), "BENTOML_HOME": str(tmp_path / "b")}
-    assert find_room(chosen, [closed]) == chosen
+    assert find_places(chosen, [closed]) == chosen
 
 
 def test_it_leaves_no_file_behind(tmp_path: Path) -> None:
-    find_room({}, [str(tmp_path)])
+    find_places({}, [str(tmp_path)])
     assert [path.name for path in tmp_path.rglob("*")] == [f"bentoml-{os.getuid()}"]
 
 
@@ -45,13 +43,13 @@ def test_it_leaves_no_file_behind(tmp_path: Path) -> None:
 def test_a_choice_that_cannot_be_written_to_is_refused(
     name: str, closed: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ContainerError, match="file/folder"):
-        find_room({"TMPDIR": str(tmp_path)} | {name: closed})
+    with pytest.raises(StartError, match="file/folder"):
+        find_places({"TMPDIR": str(tmp_path)} | {name: closed})
 
 
 def test_nowhere_to_write(closed: str) -> None:
-    with pytest.raises(ContainerError, match="mount a tmpfs at /tmp"):
-        find_room({}, [closed])
+    with pytest.raises(StartError, match="mount a tmpfs at /tmp"):
+        find_places({}, [closed])
 
 
 @pytest.mark.parametrize(
@@ -65,61 +63,28 @@ def test_nowhere_to_write(closed: str) -> None:
     ],
 )
 def test_an_address(environ: dict[str, str], address: tuple[str, int]) -> None:
-    assert read_address(environ) == address
+    assert read_address(None, None, environ) == address
+
+
+def test_the_command_line_wins() -> None:
+    environ = {"PORT": "1", "BENTOML_HOST": "::"}
+    assert read_address("127.0.0.1", "2", environ) == ("127.0.0.1", 2)
 
 
 @pytest.mark.parametrize(
     "text", ["0", "65536", "-1", "80.5", "http", "٨٠", "9" * 5000, " 80", "80\n"]
 )
 def test_what_is_no_port(text: str) -> None:
-    with pytest.raises(ContainerError, match="from 1 to 65535") as refused:
-        read_address({"PORT": text})
+    with pytest.raises(StartError, match="from 1 to 65535") as refused:
+        read_address(None, None, {"PORT": text})
     assert len(str(refused.value)) < 100
 
 
 @pytest.mark.parametrize("text", ["localhost", "1.2.3", "a" * 5000])
 def test_what_is_no_host(text: str) -> None:
-    with pytest.raises(ContainerError, match="is not an IP address") as refused:
-        read_address({"BENTOML_HOST": text})
+    with pytest.raises(StartError, match="is not an IP address") as refused:
+        read_address(None, None, {"BENTOML_HOST": text})
     assert len(str(refused.value)) < 100
-
-
-PLAN = {
-    "watchers": [
-        {
-            "name": "service",
-            "args": ["-m", "worker"],
-            "numprocesses": 1,
-            "env": {"MALLOC_ARENA_MAX": "2", "PROMETHEUS_MULTIPROC_DIR": "/build", "A": "1"},
-        }
-    ],
-    "sockets": [{"name": "api", "host": "127.0.0.1", "port": 4000, "family": 2, "backlog": 9}],
-    "check_delay": 1.0,
-}
-
-
-def test_a_plan_gets_the_address_workers_and_home_of_this_container() -> None:
-    fitted = fit_plan(
-        PLAN, Settings(workers=3), ("::", 8000), {"BENTOML_HOME": "/home", "A": "mine"}
-    )
-    assert fitted == {
-        "watchers": [
-            {
-                "name": "service",
-                "args": ["-m", "worker"],
-                "numprocesses": 3,
-                "env": {
-                    "MALLOC_ARENA_MAX": "2",
-                    "PROMETHEUS_MULTIPROC_DIR": "/home/prometheus_multiproc_dir",
-                    "A": "mine",
-                },
-            }
-        ],
-        "sockets": [
-            {"name": "api", "host": "::", "port": 8000, "family": socket.AF_INET6, "backlog": 9}
-        ],
-        "check_delay": 1.0,
-    }
 
 
 @pytest.mark.parametrize(
@@ -132,22 +97,22 @@ def test_a_plan_gets_the_address_workers_and_home_of_this_container() -> None:
 )
 def test_the_command_ends_in_one_line(environ: dict[str, str], word: str, tmp_path: Path) -> None:
     environ = {"PORT": str(free_port()), "BENTOML_HOME": str(tmp_path)} | environ
-    assert_one_line(run("serving", **environ), "container: ", word)
+    assert_one_line(run("serving", **environ), "service: ", word)
 
 
 def test_a_home_that_somebody_else_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / f"bentoml-{os.getuid()}").symlink_to(tmp_path / "theirs")
-    with pytest.raises(ContainerError, match="is not this user's alone; set BENTOML_HOME"):
-        find_room({}, [str(tmp_path)])
+    with pytest.raises(StartError, match="is not this user's alone; set BENTOML_HOME"):
+        find_places({}, [str(tmp_path)])
 
 
 def test_a_home_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     home = tmp_path / f"bentoml-{os.getuid()}"
     home.mkdir()
     home.chmod(0o777)
-    with pytest.raises(ContainerError, match="is not this user's alone"):
-        find_room({}, [str(tmp_path)])
+    with pytest.raises(StartError, match="is not this user's alone"):
+        find_places({}, [str(tmp_path)])
 
 
 def test_a_signal_waits_from_the_first_moment_on() -> None:
@@ -156,7 +121,7 @@ def test_a_signal_waits_from_the_first_moment_on() -> None:
         [
             sys.executable,
             "-c",
-            f"from serving.process.arbiter import hold_signals; hold_signals(); {code}",
+            f"from serving.process.signals import hold_signals; hold_signals(); {code}",
         ],
         cwd=ROOT,
         capture_output=True,
@@ -164,20 +129,6 @@ def test_a_signal_waits_from_the_first_moment_on() -> None:
         check=True,
     )
     assert done.stdout == "lives\n"
-
-
-def test_a_plan_is_what_bentoml_serve_starts(model_store: Path, tmp_path: Path) -> None:
-    written = tmp_path / "plan.json"
-    done = run("serving.process.plan", "service:SpineAnomaly", str(written), SPINE_WORKERS="3")
-    assert done.returncode == 0, done.stderr
-    plan = json.loads(written.read_text("utf-8"))
-    (watcher,), (listener,) = plan["watchers"], plan["sockets"]
-    assert watcher["args"][:2] == ["-m", "_bentoml_impl.worker.service"]
-    assert watcher["numprocesses"] == 3
-    assert watcher["respawn"]
-    # Beside what the environment has: make itself sets OPENBLAS_NUM_THREADS.
-    assert watcher["env"]["MALLOC_ARENA_MAX"] == "2"
-    assert listener["port"] == 3000
 
 
 def test_a_rehearsal_says_that_the_server_ended(

@@ -1,0 +1,104 @@
+"""Each server has its own metrics, and no answer depends on them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.serving.server import ROOT, bentoml_serve, serve
+
+Serve = Callable[..., AbstractContextManager[tuple[str, subprocess.Popen[bytes]]]]
+starts = pytest.mark.parametrize("start", [serve, bentoml_serve], ids=["serving", "bentoml"])
+
+
+@pytest.fixture
+def temp(tmp_path: Path) -> Iterator[Path]:
+    """A TMPDIR that servers share; nothing may be left in it."""
+    temp = tmp_path / "temp"
+    temp.mkdir()
+    yield temp
+    assert list(temp.glob("spine-metrics-*")) == []
+
+
+def n_counted(url: str) -> int:
+    """Answers to POST /predict that a server's metrics know of."""
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    return sum(
+        int(float(line.rpartition(" ")[2]))
+        for line in lines
+        if line.startswith('bentoml_service_request_total{endpoint="/predict"')
+    )
+
+
+@starts
+def test_two_servers_of_one_home_count_each_for_itself(
+    model_store: Path, tmp_path: Path, temp: Path, dicom: bytes, start: Serve
+) -> None:
+    environ = {"BENTOML_HOME": str(model_store), "TMPDIR": str(temp)}
+    with start(tmp_path / "one", **environ) as (one, _):
+        for _ in range(3):
+            assert httpx.post(f"{one}/predict", files={"file": dicom}).status_code == 200
+        with start(tmp_path / "two", **environ) as (two, _):
+            assert httpx.post(f"{two}/predict", files={"file": dicom}).status_code == 200
+            assert (n_counted(one), n_counted(two)) == (3, 1)
+
+
+@starts
+def test_answers_go_on_when_the_folder_is_gone(
+    model_store: Path, tmp_path: Path, temp: Path, dicom: bytes, start: Serve
+) -> None:
+    environ = {"BENTOML_HOME": str(model_store), "TMPDIR": str(temp)}
+    with start(tmp_path / "log", **environ) as (url, _):
+        (folder,) = temp.glob("spine-metrics-*")
+        shutil.rmtree(folder)
+        for path in ("/livez", "/readyz", "/"):
+            assert httpx.get(f"{url}{path}").status_code == 200
+        assert httpx.post(f"{url}/predict", files={"file": dicom}).status_code == 200
+        assert httpx.post(f"{url}/predict", files={"file": b"none"}).status_code == 415
+        bad = f"{url}/predict?threshold=x"
+        assert httpx.post(bad, files={"file": dicom}).status_code == 400
+        assert httpx.get(f"{url}/nothing").status_code == 404
+
+
+def test_a_worker_that_starts_when_the_folder_is_gone_answers_without_metrics(
+    model_store: Path, tmp_path: Path, temp: Path, dicom: bytes
+) -> None:
+    import psutil
+
+    environ = {"BENTOML_HOME": str(model_store), "TMPDIR": str(temp)}
+    with serve(tmp_path / "log", **environ) as (url, process):
+        (folder,) = temp.glob("spine-metrics-*")
+        shutil.rmtree(folder)
+        workers = psutil.Process(process.pid).children()
+        workers[-1].kill()  # the first is multiprocessing's resource tracker
+        deadline = time.monotonic() + 60
+        while "no metrics of this worker" not in (tmp_path / "log").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        answer = httpx.post(f"{url}/predict", files={"file": dicom}, timeout=60)
+        assert answer.status_code == 200
+        assert httpx.get(f"{url}/metrics").status_code == 404
+
+
+def test_the_folder_of_a_server_that_was_killed_is_removed_by_the_next(
+    model_store: Path, tmp_path: Path, temp: Path
+) -> None:
+    code = "from serving.process.metrics_folder import make_metrics_folder as make; make();"
+    environ = os.environ | {"TMPDIR": str(temp)}
+
+    def run(more: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(  # noqa: S603 (our own code)
+            [sys.executable, "-c", code + more], cwd=ROOT, env=environ, check=False
+        )
+
+    assert run("import os; os.kill(os.getpid(), 9)").returncode == -9
+    (left,) = temp.glob("spine-metrics-*")
+    run("")
+    assert not left.exists()
