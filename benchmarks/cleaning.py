@@ -136,7 +136,7 @@ def members_of(examples: Sequence[Example], config: FitConfig) -> Members:
         fold=assign_folds([example.keys for example in examples], config.folds, config.seed),
         series=join_groups([(example.keys[2],) for example in examples]),
         contrast=join_groups([(f"{kind.contrast} {kind.acquisition}",) for kind in kinds]),
-        forced=np.zeros(len(examples), np.int8),
+        human_decision=np.zeros(len(examples), np.int8),
     )
 
 

@@ -1,4 +1,4 @@
-"""Say of every image that cleaning touched why, by whom and when: audit.csv."""
+"""List every image that cleaning touched, with the reason: audit.csv."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ KEPT_BY_PERSON, DROPPED_BY_PERSON = "kept by a person", "dropped by a person"
 
 @dataclass(frozen=True)
 class AuditRow:
-    """One image that was quarantined, for a time or to the end, or that a person decided about.
+    """One image that was quarantined, for a time or until the end, or that a person decided about.
 
     Args:
         path: of its file, relative to the folder that was named.
         frame: from 1.
         sop_hash: salted hash of its SOPInstanceUID.
         state: removed, returned, kept by a person, dropped by a person.
-        round: in which it was quarantined first, from 1; 0 if it never was.
+        round: in which it was first quarantined, from 1; 0 if it never was.
         fold: whose network scored it, from 0.
-        channel: whose z is the highest; in its last round in quarantine.
+        channel: the one with the highest z, in the last round that quarantined the image.
         z: that robust z, rounded; empty in the plain loop.
-        judged_as: image or series: whose z it is.
+        judged_as: image or series, whichever has this z.
         reconstruction_mse: by the last round's network.
-        history: a letter a round: Q in quarantine, K kept.
+        history: one letter per round: Q in quarantine, K kept.
         decision: empty; a person writes keep or drop and hands the file back as overrides.csv.
         index: in the arrays of the cleaning; not in the file.
     """
@@ -64,19 +64,19 @@ def audit_rows(
     Args:
         sources: of the images that were cleaned, [N].
         rounds: of the cleaning.
-        members: folds and a person's decisions.
+        members: folds and human decisions.
         channels: names of the scores' columns.
     """
     if not rounds:
         return []
     quarantined = np.stack([~done.keep for done in rounds])
-    touched = np.flatnonzero(quarantined.any(axis=0) | (members.forced != 0))
+    touched = np.flatnonzero(quarantined.any(axis=0) | (members.human_decision != 0))
     reasons = [_reasons(done, touched, channels) for done in rounds]
     rows = []
     for place, index in enumerate(touched.tolist()):
         in_quarantine = quarantined[:, index]
         ever = np.flatnonzero(in_quarantine)
-        # An image that came back is shown with what it was quarantined for.
+        # An image that came back is listed with the reason for which it was quarantined.
         reason = reasons[int(ever[-1]) if len(ever) else -1][place]
         error = float(rounds[-1].scores[index, 0])
         rows.append(_row(index, sources[index], in_quarantine, members, reason, error))
@@ -94,7 +94,7 @@ def write_audit(path: Path, rows: Sequence[AuditRow]) -> None:
 
 
 def count_changes(rounds: Sequence[Round]) -> list[dict[str, int]]:
-    """Count per round what was quarantined anew, what came back, and what is in quarantine."""
+    """Count what each round newly quarantined, what came back, and what is in quarantine."""
     counts, before = [], np.ones(len(rounds[0].keep) if rounds else 0, dtype=bool)
     for number, done in enumerate(rounds, 1):
         counts.append(
@@ -112,16 +112,16 @@ def count_changes(rounds: Sequence[Round]) -> list[dict[str, int]]:
 def _reasons(
     done: Round, touched: IndexArray, channels: Sequence[str]
 ) -> list[tuple[str, float | None, str]]:
-    """Say of some images which channel speaks the loudest, its z, and whose z that is."""
-    if done.judged is None:
+    """Return the channel with the highest z of some images, this z, and whose it is."""
+    if done.z is None:
         return [(channels[0], None, "image")] * len(touched)
-    names, judged = (*channels, JOINT), done.judged
+    names = (*channels, JOINT)
     return [
         (names[channel], round(z, 3), "series" if by_series else "image")
         for channel, z, by_series in zip(
-            judged.channel()[touched].tolist(),
-            judged.highest()[touched].tolist(),
-            judged.is_by_series()[touched].tolist(),
+            done.z.channel()[touched].tolist(),
+            done.z.highest()[touched].tolist(),
+            done.z.is_by_series()[touched].tolist(),
             strict=True,
         )
     ]
@@ -136,12 +136,14 @@ def _row(
     error: float,
 ) -> AuditRow:
     channel, z, judged_as = reason
-    forced, state = int(members.forced[index]), REMOVED if quarantined[-1] else RETURNED
+    state = REMOVED if quarantined[-1] else RETURNED
     return AuditRow(
         path=source.path,
         frame=source.frame,
         sop_hash=source.sop_hash,
-        state={1: KEPT_BY_PERSON, -1: DROPPED_BY_PERSON}.get(forced, state),
+        state={1: KEPT_BY_PERSON, -1: DROPPED_BY_PERSON}.get(
+            int(members.human_decision[index]), state
+        ),
         round=int(np.argmax(quarantined)) + 1 if quarantined.any() else 0,
         fold=int(members.fold[index]),
         channel=channel,

@@ -1,4 +1,4 @@
-"""Show a person what cleaning removed: audit.html, one file that fetches nothing."""
+"""Show what cleaning removed and let a person decide: audit.html, one file that fetches nothing."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def _histograms(rounds: Sequence[Round], channels: Sequence[str]) -> Iterator[tu
     """Draw the scores of each round: (URI, caption)."""
     for number, done in enumerate(rounds, 1):
         drawn = [(channels[0], done.scores[:, 0])]
-        if done.judged is not None:
-            drawn.append(("highest robust z", np.maximum(done.judged.highest(), 0.1)))
+        if done.z is not None:
+            drawn.append(("highest robust z", np.maximum(done.z.highest(), 0.1)))
         for name, values in drawn:
             uri = figure_picture(draw_histogram(values, done.keep, name))
             yield uri, f"Round {number}: {name}"

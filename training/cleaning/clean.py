@@ -1,4 +1,4 @@
-"""Clean a collection's images by the policy of a run, fold by fold, in a folder to resume from."""
+"""Clean the images of a collection by the policy of a run, in a folder it can be resumed from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.cleaning.folds import (
     read_scores,
 )
 from training.cleaning.outliers import BoolArray, Members, ScoreArray
-from training.cleaning.overrides import Override, force
+from training.cleaning.overrides import Override, human_decisions
 from training.cleaning.rca import Round, crossfit, percentile
 from training.cleaning.workers import OnSteps, run_jobs
 from training.config import FitConfig
@@ -34,12 +34,12 @@ _NO_MEASURE = Measured(canal_contrast=0.0, vertebra_share=0.0)
 
 @dataclass(frozen=True)
 class Setup:
-    """What the trainings of a cleaning have in common.
+    """What all trainings of one cleaning have in common.
 
     Args:
         train_and_score: one fold's training; importable by name from another process.
         columns: names of its scores' columns.
-        n_channels: how many of them, from the first, say "worse" when they are higher.
+        n_channels: how many of them, from the first, are worse the higher they are.
         inputs: the .npy file of the model inputs of a collection.
         labels: the .npy file of their tissues.
         networks: shapes of the autoencoder and the inspector.
@@ -63,7 +63,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What cleaning came to; all arrays are of the images it was given, in their order.
+    """The outcome of a cleaning; all arrays are of the images it was given, in their order.
 
     Args:
         rounds: of the cleaning.
@@ -84,12 +84,12 @@ def clean(
     on_round: OnRound = lambda done: None,
     on_steps: OnSteps = lambda job, metrics: None,
 ) -> Cleaned:
-    """Run the four steps, train, compute errors, remove, retrain, on some of the images.
+    """Train, compute errors, remove, retrain, on some of the images.
 
     Args:
         chosen: which of the collection's images, sorted; held-out patients stay out.
-        members: what of them belongs together, from `gather`.
-        setup: how to train and to judge.
+        members: which of them belong together, from `gather`.
+        setup: how to train and to score.
         on_round: called with each round.
         on_steps: called with each stretch of steps of each fold.
 
@@ -108,12 +108,12 @@ def clean(
         return _score(jobs, chosen, setup, on_steps)
 
     if config.policy == "percentile":
-        rounds = percentile(score_all, members.forced, config, on_round=on_round)
+        rounds = percentile(score_all, members.human_decision, config, on_round=on_round)
     else:
         rounds = crossfit(
             score_folds, members, config, n_channels=setup.n_channels, on_round=on_round
         )
-    keep = rounds[-1].keep if rounds else members.forced >= 0
+    keep = rounds[-1].keep if rounds else members.human_decision >= 0
     if config.policy == "crossfit" and rounds:
         scores = rounds[-1].scores
     else:
@@ -125,7 +125,7 @@ def clean(
 def gather(
     images: Collection, chosen: IndexArray, overrides: Sequence[Override], config: FitConfig
 ) -> Members:
-    """Say which of the chosen images belong together, and what a person decided about them.
+    """Find out which of the chosen images belong together, and what a person decided about them.
 
     Raises:
         TooFewImages: fewer patients than folds.
@@ -137,7 +137,7 @@ def gather(
         fold=assign_folds([_keys(source) for source in sources], config.folds, config.seed),
         series=join_groups([(source.series,) for source in sources]),
         contrast=join_groups([(f"{kind.contrast} {kind.acquisition}",) for kind in kinds]),
-        forced=force(overrides, images.sources)[chosen],
+        human_decision=human_decisions(overrides, images.sources)[chosen],
     )
 
 
@@ -147,7 +147,7 @@ def fold_jobs(
     """Make the jobs of one round: each fold is scored by a network trained on the others.
 
     Raises:
-        TooFewImages: next to nothing is left to train one of them on.
+        TooFewImages: hardly any images are left to train one of the folds on.
     """
     n_folds = int(members.fold.max()) + 1
     threads = max(1, setup.threads // _processes(n_folds, setup))

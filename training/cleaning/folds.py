@@ -1,4 +1,4 @@
-"""Part images into folds that share no patient, and score each fold by a network that never saw it.
+"""Split images into folds that share no patient; score each by a network that never saw it.
 
 Every fold of every round is one `FoldJob`; its scores stay in its folder, so that an interrupted
 run does not repeat it.
@@ -41,8 +41,8 @@ _KEPT = frozenset({SCORES_FILE, _JOB_FILE, DETECTOR_FILE, REFERENCE_FILE})
 class FoldJob:
     """One training of one round and what it scores; travels to another process.
 
-    A training takes as many steps as its config says, however many images are left to train on: a
-    network trained for longer would score lower.
+    The number of steps is the config's, however many images are left to train on: a network that
+    was trained for longer would score lower.
 
     Args:
         inputs: the .npy file of all model inputs, float16 [N, 1, S, S].
@@ -50,14 +50,14 @@ class FoldJob:
         train: which of them to train on, sorted.
         series: number of the series of each of `train`.
         kinds: number of the kind (contrast) of each of `train`.
-        scored: which of them to score, sorted; crossfit: no patient of theirs is in `train`.
+        scored: which of them to score, sorted; with crossfit none of their patients is in `train`.
         networks: shapes of the autoencoder and the inspector.
         config: how to train.
         round: of the cleaning, from 1.
         fold: within the round, from 0; (config.seed, round, fold) seeds everything random.
         folder: of this job alone, for checkpoints and scores.
         device: "cpu" or "cuda".
-        threads: that the training may use.
+        threads: how many the training may use.
     """
 
     inputs: Path
@@ -100,10 +100,10 @@ TrainAndScore = Callable[[FoldJob, OnEpoch], ScoreArray]
 
 
 def join_groups(keys: Sequence[Sequence[str]]) -> IndexArray:
-    """Number the images so that those with any key in common, directly or by others, are together.
+    """Number the groups of images that have a key in common, directly or through other images.
 
     Args:
-        keys: of each image: its patient, study and series, named so that no two kinds collide.
+        keys: of each image: patient, study and series, with a prefix for each so that none collide.
 
     Returns:
         [N], numbers from 0 in order of first appearance.
@@ -119,7 +119,7 @@ def join_groups(keys: Sequence[Sequence[str]]) -> IndexArray:
 def assign_folds(keys: Sequence[Sequence[str]], n_folds: int, seed: int) -> IndexArray:
     """Deal whole groups into folds of nearly equal size.
 
-    The largest group goes first, each to the fold that has the fewest images; groups of one size
+    The largest group goes first, each to the fold with the fewest images; groups of the same size
     go in the order of their hashes, so that neither file names nor reading order matter.
 
     Args:
@@ -139,7 +139,7 @@ def assign_folds(keys: Sequence[Sequence[str]], n_folds: int, seed: int) -> Inde
         members[group].append(index)
     if len(members) < n_folds:
         raise TooFewImages(
-            f"{len(keys)} images of {len(members)} patients cannot be parted into {n_folds} folds;"
+            f"{len(keys)} images of {len(members)} patients cannot be split into {n_folds} folds;"
             " add patients, or lower --folds"
         )
 
@@ -158,10 +158,10 @@ def assign_folds(keys: Sequence[Sequence[str]], n_folds: int, seed: int) -> Inde
 def run_job(
     job: FoldJob, train_and_score: TrainAndScore, on_epoch: OnEpoch = lambda metrics: None
 ) -> None:
-    """Do one job and leave its scores in its folder; done before, it is not repeated.
+    """Do one job and leave its scores in its folder; a job that is done is not repeated.
 
     Args:
-        job: to do.
+        job: what to do.
         train_and_score: how.
         on_epoch: called with every stretch of its steps.
 
@@ -178,7 +178,7 @@ def run_job(
     scores = np.asarray(train_and_score(job, on_epoch), np.float64)
     if scores.ndim != 2 or len(scores) != len(job.scored) or not np.isfinite(scores).all():
         raise Diverged(
-            f"fold {job.fold} of round {job.round} gave scores that are no numbers;"
+            f"fold {job.fold} of round {job.round} gave scores that are not numbers;"
             " lower --learning-rate"
         )
     with aside(job.folder / SCORES_FILE) as part, part.open("wb") as file:
@@ -189,7 +189,7 @@ def run_job(
 
 
 def read_scores(job: FoldJob) -> ScoreArray | None:
-    """Read what `run_job` left, float64 [n_scored, K]; None where it is not of this very job."""
+    """Read what `run_job` left, float64 [n_scored, K]; None if it is not of this very job."""
     try:
         with np.load(job.folder / SCORES_FILE, allow_pickle=False) as saved:
             scores: ScoreArray = saved["scores"]

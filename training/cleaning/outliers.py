@@ -1,4 +1,4 @@
-"""Out-of-fold scores -> which images stand out, alone or as a whole series: robust z-scores."""
+"""Measure how far images stand out, alone or as a whole series: scores -> robust z-scores."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ BoolArray = NDArray[np.bool_]
 IndexArray = NDArray[np.int64]
 ScoreArray = NDArray[np.float64]
 
-# The channel of the sum of all z: a little of everything.
+# The channel of the sum of all z: a little worse in every channel.
 JOINT = "joint"
-# A channel that finds an image very usual does not outvote the others.
+# A channel in which an image is very usual does not outweigh the others.
 _LOWEST = -2.0
 # The median absolute deviation times this is the standard deviation of a normal distribution.
 MAD_TO_SIGMA = 1.4826
@@ -24,78 +24,76 @@ _SMALLEST_CONTRAST = 40  # images, to be compared among themselves
 _SMALLEST_FOLD = 20
 _FEWEST_SEEN = 3
 _SMALLEST_SERIES = 3
-# The spread of few series' medians is little known: it counts as if so many more series were there
-# that are as far apart as single slices.
+# The spread of few medians is uncertain: it counts as if there were so many more series, as far
+# apart as single slices.
 _PRIOR_SERIES = 20
 
 
 @dataclass(frozen=True)
 class Members:
-    """What belongs together; all arrays are [N].
+    """Which images belong together; all arrays are [N].
 
     Args:
-        fold: which scored it.
-        series: numbers from 0.
-        contrast: numbers from 0; slices of different weightings rebuild differently well.
-        forced: a person's decision: 1 keep, -1 drop, 0 none.
+        fold: whose network scored the image.
+        series: numbered from 0.
+        contrast: numbered from 0; some weightings are easier to reconstruct than others.
+        human_decision: 1 keep, -1 drop, 0 none.
     """
 
     fold: IndexArray
     series: IndexArray
     contrast: IndexArray
-    forced: NDArray[np.int8]
+    human_decision: NDArray[np.int8]
 
     def __post_init__(self) -> None:
-        """Refuse arrays of different images."""
-        shapes = {a.shape for a in (self.fold, self.series, self.contrast, self.forced)}
+        """Refuse arrays of different lengths."""
+        shapes = {a.shape for a in (self.fold, self.series, self.contrast, self.human_decision)}
         if len(shapes) != 1:
-            raise ValueError(f"fold, series, contrast and forced differ in shape: {shapes}")
+            raise ValueError(f"fold, series, contrast and human_decision differ in shape: {shapes}")
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Robust z-scores of each image and of the series that it is of, per channel.
+class RobustZ:
+    """Robust z-scores of each image and of its series, for each channel.
 
-    Both are [N, C], or [N, C + 1] where there are several channels: the last is JOINT.
+    Both are [N, C], or [N, C + 1] if there are several channels: the last is JOINT.
     """
 
-    z: ScoreArray
+    image_z: ScoreArray
     series_z: ScoreArray
 
     def highest(self) -> ScoreArray:
-        """The larger of the two over all channels, [N]."""
-        highest: ScoreArray = np.maximum(self.z, self.series_z).max(axis=1)
-        return highest
+        """Return the highest z of each image or its series, over all channels, [N]."""
+        return np.asarray(np.maximum(self.image_z, self.series_z).max(axis=1))
 
     def channel(self) -> IndexArray:
-        """Which channel it is of, [N]."""
-        spoke: IndexArray = np.maximum(self.z, self.series_z).argmax(axis=1)
-        return spoke
+        """Return the channel that has the highest z, [N]."""
+        return np.asarray(np.maximum(self.image_z, self.series_z).argmax(axis=1))
 
     def is_by_series(self) -> BoolArray:
-        """Whether it is that of the series, [N]."""
-        return np.asarray(self.series_z.max(axis=1) > self.z.max(axis=1))
+        """Return whether the highest z is that of the series, [N]."""
+        return np.asarray(self.series_z.max(axis=1) > self.image_z.max(axis=1))
 
 
-def judge(scores: ScoreArray, kept: BoolArray, members: Members) -> Judged:
+def robust_z(scores: ScoreArray, kept: BoolArray, members: Members) -> RobustZ:
     """Compare every image, and every series of 3 or more, with the kept ones.
 
-    Median and MAD bear up to half of bad images (Iglewicz & Hoaglin, 1993); those of the kept set
-    bear more, since what was recognised before no longer counts.
+    Median and MAD tolerate up to half of bad images (Iglewicz & Hoaglin, 1993); those of the kept
+    set tolerate more, since what was recognised before no longer counts.
 
     Args:
         scores: higher is worse, finite, [N, C]; a channel without negative values is compared
             by its logarithm, since scores spread by factors.
         kept: the images to compare with, [N].
-        members: what belongs together, [N].
+        members: which images belong together, [N].
     """
-    columns = [_judge_channel(column, kept, members) for column in scores.T]
+    columns = [_channel_z(column, kept, members) for column in scores.T]
     if len(columns) > 1:
         # What is a little worse in every channel stands out in none.
         total = np.clip(np.stack(columns, axis=1), _LOWEST, None).sum(axis=1)
-        columns.append(_align(total, kept, members))
-    by_series = [_judge_series(z, kept, members.series) for z in columns]
-    return Judged(np.stack(columns, axis=1), np.stack(by_series, axis=1))
+        columns.append(_standardize(total, kept, members))
+    by_series = [_series_z(z, kept, members.series) for z in columns]
+    return RobustZ(np.stack(columns, axis=1), np.stack(by_series, axis=1))
 
 
 def robust_scale(values: ScoreArray) -> float:
@@ -104,10 +102,10 @@ def robust_scale(values: ScoreArray) -> float:
 
 
 def series_spread(medians: ScoreArray) -> float:
-    """Estimate how far medians of series lie apart, in units of the slices' own spread.
+    """Estimate how far the medians of series lie apart, in units of the slices' own spread.
 
-    Slices of one series resemble each other, so their medians spread more than those of slices
-    dealt at random, and less than single slices.
+    Slices of one series resemble each other, so the medians of series spread more than those of
+    random groups of slices would, and less than single slices.
 
     Args:
         medians: robust z of each series, [M].
@@ -117,26 +115,26 @@ def series_spread(medians: ScoreArray) -> float:
     return float(np.sqrt(variance))
 
 
-def _judge_channel(scores: ScoreArray, kept: BoolArray, members: Members) -> ScoreArray:
-    """Compare one channel's scores; negative ones as they are, others by their logarithms.
+def _channel_z(scores: ScoreArray, kept: BoolArray, members: Members) -> ScoreArray:
+    """Compare the scores of one channel: by their logarithms unless some are negative.
 
-    Zero says that there was nothing to look at, such as no disc: neither usual nor unusual.
+    Zero means that there was nothing to look at, such as no disc: neither usual nor unusual.
     """
     if scores.min() < 0:
-        return _align(scores.copy(), kept, members)
+        return _standardize(scores.copy(), kept, members)
     seen = scores > 0
     if (kept & seen).sum() < _FEWEST_SEEN:
         return np.zeros_like(scores)
-    z = _align(np.log(np.where(seen, scores, 1.0)), kept & seen, members)
+    z = _standardize(np.log(np.where(seen, scores, 1.0)), kept & seen, members)
     z[~seen] = 0.0
     return z
 
 
-def _align(values: ScoreArray, kept: BoolArray, members: Members) -> ScoreArray:
-    """Take away what a contrast and a fold's network have in common; divide by the spread.
+def _standardize(values: ScoreArray, kept: BoolArray, members: Members) -> ScoreArray:
+    """Remove what a contrast and a fold's network have in common; divide by the spread.
 
-    The folds' networks are different ones: where one of them scores everything 10 % higher, its
-    images are not worse than the others'.
+    Each fold has a network of its own: if one of them scores everything 10 % higher, its images
+    are not worse than the others'.
     """
     z = values - np.median(values[kept])
     for labels, fewest in ((members.contrast, _SMALLEST_CONTRAST), (members.fold, _SMALLEST_FOLD)):
@@ -150,7 +148,7 @@ def _align(values: ScoreArray, kept: BoolArray, members: Members) -> ScoreArray:
 
 
 def _parts(labels: IndexArray, kept: BoolArray, fewest: int) -> list[tuple[BoolArray, BoolArray]]:
-    """List the parts with enough kept images: (its images, its kept images)."""
+    """List the labels with enough kept images: (their images, their kept images)."""
     parts = []
     for label in np.unique(labels):
         chosen = labels == label
@@ -159,10 +157,10 @@ def _parts(labels: IndexArray, kept: BoolArray, fewest: int) -> list[tuple[BoolA
     return parts
 
 
-def _judge_series(z: ScoreArray, kept: BoolArray, series: IndexArray) -> ScoreArray:
+def _series_z(z: ScoreArray, kept: BoolArray, series: IndexArray) -> ScoreArray:
     """Compare the medians of the series with each other: a bad series is bad in every slice.
 
-    A slice's own z can stay below the cut while all of its series lean to one side.
+    A slice's own z can stay below the cut while its whole series leans to one side.
 
     Args:
         z: of the images, [N].
@@ -170,7 +168,7 @@ def _judge_series(z: ScoreArray, kept: BoolArray, series: IndexArray) -> ScoreAr
         series: of each image, [N].
 
     Returns:
-        z of the series each image is of, [N]; -inf where it has fewer than 3 slices.
+        z of each image's series, [N]; -inf if the series has fewer than 3 slices.
     """
     _, place, counts = np.unique(series, return_inverse=True, return_counts=True)
     result = np.full(len(counts), -np.inf)

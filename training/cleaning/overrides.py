@@ -1,4 +1,4 @@
-"""Read a person's decisions, `keep` or `drop` per image, and find the images they are about."""
+"""Read human decisions, `keep` or `drop` for each image, and find the images they are about."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.data.collection import Source
 from training.errors import WrongOverrides
 
 OVERRIDES_FILE = "overrides.csv"
-_FORCED = {"keep": 1, "drop": -1}
+_DECISIONS = {"keep": 1, "drop": -1}
 _SHOWN = 3
 
 # (path, frame, decision); a frame of 0 means every frame of the file.
@@ -23,10 +23,10 @@ Override = tuple[str, int, str]
 def read_overrides(path: Path) -> tuple[Override, ...]:
     """Read a CSV file with the columns path, decision and, where a file has several, frame.
 
-    A row without a decision is no decision: audit.csv itself can be filled in and handed back.
+    A row without a decision is skipped: audit.csv itself can be filled in and handed back.
 
     Raises:
-        WrongOverrides: unreadable, a column is missing, or a row says something else.
+        WrongOverrides: unreadable, a column is missing, or a decision is neither of the two.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -41,20 +41,20 @@ def read_overrides(path: Path) -> tuple[Override, ...]:
         decision = (row["decision"] or "").strip().lower()
         if not decision:
             continue
-        if decision not in _FORCED:
+        if decision not in _DECISIONS:
             raise WrongOverrides(
                 f"{path.name}, line {line}: the decision is keep or drop, not {decision!r}"
             )
         image = (row["path"] or "").strip(), _frame(row.get("frame"), path.name, line)
         if overrides.setdefault(image, decision) != decision:
-            raise WrongOverrides(f"{path.name}, line {line}: {image[0]} is to be kept and dropped")
+            raise WrongOverrides(f"{path.name}, line {line}: {image[0]} is both kept and dropped")
     return tuple((name, frame, decision) for (name, frame), decision in overrides.items())
 
 
-def force(overrides: Sequence[Override], sources: Sequence[Source]) -> NDArray[np.int8]:
-    """Say for each image what a person decided: 1 keep, -1 drop, 0 nothing; int8 [N].
+def human_decisions(overrides: Sequence[Override], sources: Sequence[Source]) -> NDArray[np.int8]:
+    """Return what a person decided about each image: 1 keep, -1 drop, 0 nothing; int8 [N].
 
-    A decision about one frame goes before one about its whole file.
+    A decision about one frame takes precedence over one about its whole file.
 
     Raises:
         WrongOverrides: a decision is about an image that is not there.
@@ -68,15 +68,15 @@ def force(overrides: Sequence[Override], sources: Sequence[Source]) -> NDArray[n
             f"{OVERRIDES_FILE} decides about images that are not among these: {names}{more};"
             " take the lines out, or name the folder that the audit was made of"
         )
-    forced = np.zeros(len(sources), np.int8)
+    decided = np.zeros(len(sources), np.int8)
     for index, source in enumerate(sources):
         decision = decisions.get((source.path, source.frame)) or decisions.get((source.path, 0))
-        forced[index] = _FORCED.get(decision or "", 0)
-    return forced
+        decided[index] = _DECISIONS.get(decision or "", 0)
+    return decided
 
 
 def _frame(text: str | None, name: str, line: int) -> int:
-    """Read a frame's number, from 1; 0 where none is given."""
+    """Read the number of a frame, from 1; 0 if none is given."""
     if not (text := (text or "").strip()):
         return 0
     if not text.isdecimal() or int(text) < 1:

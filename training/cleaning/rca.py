@@ -1,8 +1,8 @@
 """Clean the training set: train, compute reconstruction errors, remove the worst, retrain.
 
-RCA is the Reconstruction-based Cleaning Autoencoder. `crossfit` lets no network judge what it was
-trained on, nor anything of the same patient; `percentile` is the plain loop, kept to compare with.
-Every round starts from new weights: warm ones would remember what was removed.
+RCA is the Reconstruction-based Cleaning Autoencoder. With `crossfit` no network scores an image
+that it was trained on, nor any other image of the same patient; `percentile` is the plain loop,
+kept for comparison. Every round starts from new weights: warm ones would remember what was removed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cleaning.outliers import BoolArray, Judged, Members, ScoreArray, judge
+from training.cleaning.outliers import BoolArray, Members, RobustZ, ScoreArray, robust_z
 from training.config import FitConfig
 from training.data.split import SMALLEST_TRAINING_SET
 from training.errors import Diverged, TooDirty, TooFewImages
@@ -24,16 +24,16 @@ ScoreRound = Callable[[BoolArray, int], ScoreArray]
 
 @dataclass(frozen=True)
 class Round:
-    """One cleaning.
+    """One round of cleaning.
 
     Args:
         scores: of all images, by the networks of this round, higher is worse, [N, C].
-        judged: their robust z-scores; None in the plain loop, which has none.
+        z: how far they stand out; None in the plain loop, which has no such measure.
         keep: which images the next training may see, [N].
     """
 
     scores: ScoreArray
-    judged: Judged | None
+    z: RobustZ | None
     keep: BoolArray
 
 
@@ -45,17 +45,17 @@ def crossfit(
     n_channels: int | None = None,
     on_round: Callable[[Round], None] = lambda done: None,
 ) -> tuple[Round, ...]:
-    """Quarantine the images whose out-of-fold scores stand out, until that settles.
+    """Quarantine the images whose out-of-fold scores stand out, until the selection settles.
 
-    Every round trains on what is kept, scores everything, and decides anew about every image: one
+    Every round trains on the kept images, scores all images and looks at each of them again: one
     that is no longer an outlier once the others are gone comes back.
 
     Args:
         score_round: trains and scores; no image may be scored by a network that saw its patient.
         members: what belongs together, and what a person decided.
-        config: rounds at most, cut, cap, and when it has settled.
-        n_channels: how many of the scores' columns, from the first, are judged; all by default.
-        on_round: called with each round, also the one that is then found too dirty.
+        config: largest number of rounds, cut, cap, and when the selection has settled.
+        n_channels: how many of the scores' columns, from the first, are compared; all by default.
+        on_round: called with each round, including one that then turns out to be too dirty.
 
     Returns:
         The rounds; the last one's `keep` is the cleaned set, its `scores` are out of fold.
@@ -65,36 +65,36 @@ def crossfit(
         TooFewImages: too few would be left to train on.
         Diverged: a score is not a number.
     """
-    keep = members.forced >= 0
+    keep = members.human_decision >= 0
     _check_size(keep)
     rounds: list[Round] = []
     for number in range(1, config.rounds + 1):
         scores = score_round(keep, number)
         if not np.isfinite(scores).all():
-            raise Diverged(f"round {number} gave scores that are no numbers")
-        judged = judge(scores[:, :n_channels], keep, members)
-        decided = decide(judged, members, config.cut)
-        rounds.append(Round(scores, judged, decided))
+            raise Diverged(f"round {number} gave scores that are not numbers")
+        z = robust_z(scores[:, :n_channels], keep, members)
+        selected = keep_within_cut(z, members, config.cut)
+        rounds.append(Round(scores, z, selected))
         on_round(rounds[-1])
-        _check_cap(decided, members, number, config.cap)
-        n_changed = int((decided != keep).sum())
-        keep = decided
+        _check_cap(selected, members, number, config.cap)
+        n_changed = int((selected != keep).sum())
+        keep = selected
         if n_changed < config.settled * len(keep):
             break
     return tuple(rounds)
 
 
-def decide(judged: Judged, members: Members, cut: float) -> BoolArray:
-    """Keep what lies within the cut, alone and with its series, unless a person decided; [N]."""
-    keep = judged.highest() <= cut
-    keep[members.forced > 0] = True
-    keep[members.forced < 0] = False
+def keep_within_cut(z: RobustZ, members: Members, cut: float) -> BoolArray:
+    """Keep an image if it and its series lie within the cut, or as a person decided; [N]."""
+    keep = z.highest() <= cut
+    keep[members.human_decision > 0] = True
+    keep[members.human_decision < 0] = False
     return keep
 
 
 def percentile(
     score_round: ScoreRound,
-    forced: NDArray[np.int8],
+    human_decision: NDArray[np.int8],
     config: FitConfig,
     *,
     on_round: Callable[[Round], None] = lambda done: None,
@@ -103,19 +103,19 @@ def percentile(
 
     Args:
         score_round: trains and scores; only the first column of its scores counts.
-        forced: a person's decisions: 1 keep, -1 drop, 0 none, [N].
+        human_decision: 1 keep, -1 drop, 0 none, [N].
         config: rounds and percent.
         on_round: called with each round.
 
     Raises:
         TooFewImages: the rounds would leave too few images.
     """
-    keep = forced >= 0
+    keep = human_decision >= 0
     check_rounds(int(keep.sum()), config)
     rounds: list[Round] = []
     for number in range(1, config.rounds + 1):
         scores = score_round(keep, number)
-        keep = remove_worst(scores[:, 0], keep, config.remove_percent) | (forced > 0)
+        keep = remove_worst(scores[:, 0], keep, config.remove_percent) | (human_decision > 0)
         rounds.append(Round(scores, None, keep))
         on_round(rounds[-1])
     return tuple(rounds)
@@ -141,7 +141,7 @@ def remove_worst(errors: ScoreArray, keep: BoolArray, percent: float) -> BoolArr
 
 
 def check_rounds(n_images: int, config: FitConfig) -> None:
-    """Count what the rounds of the plain loop will leave before any hour is spent on them.
+    """Check how many images the rounds of the plain loop will leave, before time is spent on them.
 
     Raises:
         TooFewImages: fewer than 8 slices would be left, or more than half would be removed.
@@ -159,20 +159,20 @@ def check_rounds(n_images: int, config: FitConfig) -> None:
 def _check_size(keep: BoolArray) -> None:
     if keep.sum() < SMALLEST_TRAINING_SET:
         raise TooFewImages(
-            f"{keep.sum()} of {len(keep)} images are left to train on; it takes"
-            f" {SMALLEST_TRAINING_SET} at least"
+            f"{keep.sum()} of {len(keep)} images are left to train on; at least"
+            f" {SMALLEST_TRAINING_SET} are needed"
         )
 
 
 def _check_cap(keep: BoolArray, members: Members, number: int, cap: float) -> None:
-    """Stop where the outliers are so many that the question is which side is the usual one."""
-    # What a person dropped was no judgement of ours.
-    quarantined = int((~keep & (members.forced == 0)).sum())
-    judged = int((members.forced >= 0).sum())
-    if quarantined > cap * judged:
+    """Stop if there are so many outliers that it is unclear which side is the usual one."""
+    # What a person dropped is not an outlier that cleaning found.
+    quarantined = int((~keep & (members.human_decision == 0)).sum())
+    compared = int((members.human_decision >= 0).sum())
+    if quarantined > cap * compared:
         raise TooDirty(
-            f"round {number} would quarantine {quarantined} of {judged} images"
-            f" ({quarantined / judged:.0%}), more than --cap {cap:g} allows: are these the images"
+            f"round {number} would quarantine {quarantined} of {compared} images"
+            f" ({quarantined / compared:.0%}), more than --cap {cap:g} allows: are these the images"
             " you meant? audit.html shows them; leave folders out with --exclude, decide in"
             " overrides.csv, or raise --cap"
         )

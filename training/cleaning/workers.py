@@ -1,4 +1,4 @@
-"""Run jobs in processes of their own, several at a time, none of which outlives this one."""
+"""Run jobs in processes of their own, several at a time; none of them outlives this process."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def run_jobs(
     processes: int,
     on_steps: OnSteps = lambda job, metrics: None,
 ) -> None:
-    """Do all jobs; what each found is in its folder afterwards.
+    """Do all jobs; the scores of each are in its folder afterwards.
 
     Args:
         jobs: of one round.
         train_and_score: a function that a new process can import, by the name of its module.
-        processes: at most so many at a time; 1 works in this process.
+        processes: at most so many at a time; with 1, the jobs run in this process.
         on_steps: called with a job and every stretch of its steps, and with None when it is done.
 
     Raises:
-        TrainingError: what a job raised; the others are ended, and those done stay done.
+        TrainingError: what a job raised; the others are ended, and finished jobs keep their scores.
         WorkerLost: a process was killed.
     """
     if processes == 1 or len(jobs) == 1:
@@ -75,15 +75,15 @@ def _start(
 
 
 def _receive(process: SpawnProcess, answer: Connection, job: FoldJob) -> EpochMetrics | None:
-    """Take what the process reports next; None when it is done.
+    """Receive what the process reports next; None when it is done.
 
     Raises:
         TrainingError: what the job raised.
         WorkerLost: the process was killed.
     """
     try:
-        said: EpochMetrics | TrainingError = answer.recv()
-    except (EOFError, OSError):  # its end of the pipe is closed: done, or lost
+        report: EpochMetrics | TrainingError = answer.recv()
+    except (EOFError, OSError):  # its end of the pipe is closed: finished, or killed
         process.join()
         if process.exitcode:
             raise WorkerLost(
@@ -92,13 +92,13 @@ def _receive(process: SpawnProcess, answer: Connection, job: FoldJob) -> EpochMe
                 " and fewer --threads"
             ) from None
         return None
-    if isinstance(said, TrainingError):
-        raise said
-    return said
+    if isinstance(report, TrainingError):
+        raise report
+    return report
 
 
 def _work(job: FoldJob, train_and_score: TrainAndScore, answer: Connection) -> None:
-    """What the process does."""
+    """Do the job: what runs in the new process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the parent ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # The function's module has imported torch by now, if it needs it: seconds, for each process.

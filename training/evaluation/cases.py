@@ -1,4 +1,4 @@
-"""The images that a model is evaluated on, made one after the other when they are asked for."""
+"""Yield the images that a model is evaluated on, each made when it is asked for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAULTS, LESIONS = "acquisition faults", "lesions"
 FINDING_GROUP = "pathology"
 LABELLED = "labelled"
 INVERTED = "inverted grey values"
-NOTHING = frozenset({"", "none", "normal"})  # what a truth table says of a usual image
+NOTHING = frozenset({"", "none", "normal"})  # how a table of labels marks a usual image
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Case:
         image: to be judged.
         kind: of the anomaly, or USUAL.
         group: of kinds, which are averaged; "" for usual images.
-        patient: whom it is of: intervals resample patients.
-        study: which study it is of: an alarm rate counts studies.
+        patient: of the image; intervals resample patients.
+        study: of the image; an alarm rate counts studies.
         pair: number of the usual image that it was planted into, -1 for none; a usual image has a
             number of its own.
-        mask: where the anomaly is, [H, W]; None where it is everywhere or not known.
+        mask: where the anomaly is, [H, W]; None if it is everywhere or unknown.
     """
 
     image: Slice
@@ -93,7 +93,7 @@ def _lesions(usual: Case, mask: Path) -> Iterator[Case]:
 
 
 def foreign_cases(count: int) -> Iterator[Case]:
-    """Yield `count` images of every kind that is no sagittal spine MR."""
+    """Yield `count` images of every kind that is not a sagittal spine MR."""
     for made in foreign_images(count, SEED):
         yield Case(made.image, made.kind, made.group, made.origin, made.origin)
 
@@ -106,7 +106,7 @@ def phantom_cases(count: int) -> Iterator[Case]:
 
 
 def labelled_cases(data: Sequence[Path], labels: Mapping[Source, str]) -> Iterator[Case]:
-    """Yield the user's own images with the labels that they have in a table."""
+    """Yield the user's own images with their labels from a table."""
     for number, (source, image) in enumerate(iterate_slices(data, labels)):
         label = labels[source]
         if label in NOTHING:
@@ -116,7 +116,7 @@ def labelled_cases(data: Sequence[Path], labels: Mapping[Source, str]) -> Iterat
 
 
 def inverted(image: Slice) -> Slice:
-    """Turn bright into dark, as where MONOCHROME1 is taken for MONOCHROME2, or on X-ray film."""
+    """Swap bright and dark, as when MONOCHROME1 is taken for MONOCHROME2, or on X-ray film."""
     low, high = np.percentile(image.pixels, (0.5, 99.5)).astype(np.float32)
     return replace(image, pixels=high + low - np.clip(image.pixels, low, high))
 
@@ -129,16 +129,16 @@ def read_truth(path: Path, sources: Sequence[Source]) -> dict[Source, str]:
         sources: the images; a path in the table matches the files that end in it.
 
     Returns:
-        The images that the table names, with their labels; all frames of a file have its label.
+        The images that the table names, with their labels; all frames of a file share its label.
 
     Raises:
-        ValueError: a column is missing, a file is named that is not there or twice, or usual or
-            unusual images are missing.
+        ValueError: a column is missing, a file is not there or named twice, or there are no usual
+            or no unusual images.
     """
     try:
         rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is no text file; a CSV file is expected") from error
+        raise ValueError(f"{path.name} is not a text file; a CSV file is expected") from error
     if not rows or not {"path", "anomaly"} <= rows[0].keys():
         raise ValueError(f"{path.name} needs rows with the columns path and anomaly")
     labels = {

@@ -1,4 +1,4 @@
-"""Ask a saved model about images it should, and should not, find unusual: the reported numbers."""
+"""Ask a saved model about usual and unusual images: the reported numbers."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _STATEMENTS = {
     HELD_OUT: "patients that the model was neither trained nor calibrated on; everything planted"
     f" or drawn has seed {SEED}, which no training uses, and was fixed before any model was judged",
     PHANTOMS: f"phantoms of seed {SEED}, which no training uses; each anomaly with its normal twin",
-    LABELLED: "the images of a table of labels, all patients; whether the model knows them, or"
-    " anything was chosen on them, only their owner can tell",
+    LABELLED: "the images of a table of labels, all patients; only their owner knows"
+    " whether the model was trained on them or anything was chosen on them",
 }
 
 
@@ -49,8 +49,8 @@ class Request:
         exclude: relative paths to leave out.
         everyone: take all patients, for data that the model never saw.
         truth: table of labels; the images themselves are judged, nothing is planted.
-        phantoms: normal phantoms to draw; only these are judged.
-        n_foreign: images of each kind that is no sagittal spine MR.
+        phantoms: number of normal phantoms to draw; only these and their twins are judged.
+        n_foreign: number of images of each kind that is not a sagittal spine MR.
     """
 
     data: tuple[Path, ...] = ()
@@ -65,20 +65,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out.
+    """The outcome of an evaluation.
 
     Args:
         model: tag in the store.
         suite: HELD_OUT, PHANTOMS or LABELLED.
         statement: which images these are, and what was not chosen on them.
-        n_usual: usual images.
-        n_patients: of how many patients.
-        n_masked: usual images with a mask, into which lesions were planted.
+        n_usual: number of usual images.
+        n_patients: number of their patients.
+        n_masked: number of usual images with a mask, into which lesions were planted.
         columns: names of the scores; the first decides.
         kinds: one result for each kind of anomaly.
         macros: averages over kinds.
         alarms: on the usual images.
-        seconds: that it took.
+        seconds: how long it took.
         examples: the first image of each kind as the model saw it, [S, S].
     """
 
@@ -98,12 +98,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Suite:
-    """Which images are judged, about how many, and which kinds are averaged.
+    """The images to judge, and which kinds are averaged.
 
     Args:
         name: HELD_OUT, PHANTOMS or LABELLED.
-        cases: the images, made when they are asked for.
-        n_cases: about how many.
+        cases: the images, each made when it is asked for.
+        n_cases: about how many there are.
         macros: name -> kinds to average.
     """
 
@@ -118,7 +118,7 @@ def evaluate(
     request: Request,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Judge usual images, and the same with faults and lesions planted, and images of other things.
+    """Judge usual images, the same with faults and lesions planted, and images of other things.
 
     Args:
         tag: of a model in the store.
@@ -137,7 +137,7 @@ def evaluate(
 def run_suite(
     tag: str, model: LoadedModel, suite: Suite, progress: Callable[[int, int], None]
 ) -> Evaluation:
-    """Judge the images of a suite one after the other, and count."""
+    """Judge the images of a suite one after the other, and tabulate the results."""
     started = time.perf_counter()
     judged = judge_cases(model, suite.cases, lambda done: progress(done, suite.n_cases))
     rows = judged.rows
@@ -177,7 +177,7 @@ def _suite(model: LoadedModel, request: Request) -> Suite:
 
 
 def held_out_suite(request: Request, chosen: Sequence[Source], spec: InputSpec) -> Suite:
-    """Put together what is judged of held-out slices, and what is no sagittal spine MR."""
+    """Put together the cases made of held-out slices and those that are not sagittal spine MR."""
     parts: list[Iterable[Case]] = [
         cases_of.held_out_cases(request.data, chosen, request.masks),
         cases_of.foreign_cases(request.n_foreign),
@@ -196,7 +196,7 @@ def held_out_suite(request: Request, chosen: Sequence[Source], spec: InputSpec) 
 
 
 def _held_out(model: LoadedModel, sources: Sequence[Source], everyone: bool) -> list[Source]:
-    """Choose the patients that training kept away; they follow from the seed and their keys.
+    """Choose the patients that training held out; they follow from the seed and their keys.
 
     Raises:
         TrainingError: too few patients, or not those of training.

@@ -1,4 +1,4 @@
-"""Count alarms on usual images that a model never saw, against what its calibration promises."""
+"""Count alarms on usual images that a model never saw, next to what calibration promises."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ N_REPEATS = 20
 
 @dataclass(frozen=True)
 class Repeat:
-    """One random parting of all studies into calibration and test."""
+    """One random split of all studies into calibration and test."""
 
     rate: float
     bound: float
@@ -32,11 +32,11 @@ class Repeat:
 
 @dataclass(frozen=True)
 class FalseAlarms:
-    """Alarms on usual slices, a study counting once.
+    """Alarms on usual slices, each study counting once.
 
     Args:
         alarm_rate: the nominal one.
-        bound: what the model prints: in 90 % of calibrations the realised rate stays below it.
+        bound: what the model prints; in 90 % of calibrations the realised rate stays below it.
         counted_bound: the same for a rate that is counted on no more than these new studies.
         n_calibration_studies: behind the model's calibration.
         n_studies: new ones.
@@ -44,9 +44,9 @@ class FalseAlarms:
         low: 2.5th percentile of it over bootstrap samples of studies.
         high: 97.5th percentile.
         study_alarms: share of the new studies that are called an anomaly as a whole.
-        repeats: all studies parted anew.
+        repeats: other random splits of all studies.
         within_bound: share of the repeats at or below the printed bound.
-        within_counted_bound: share at or below the bound that knows how few the new studies are.
+        within_counted_bound: share at or below the bound that allows for few new studies.
     """
 
     alarm_rate: float
@@ -66,17 +66,17 @@ class FalseAlarms:
 def count_alarms(
     calibration: Calibration, usual: UsualSlices, seed: int, n_repeats: int = N_REPEATS
 ) -> FalseAlarms:
-    """Count alarms of the model itself, and of calibrations on other partings of all studies.
+    """Count alarms of the model itself, and of calibrations on other splits of all studies.
 
-    The model's own alarms are the honest number, but one number only. The repeats part the studies
-    of calibration and test together at random, as many for calibration as the model has: they say
+    The model's own alarms are the honest number, but one number only. The repeats split the
+    studies of calibration and test at random, as many for calibration as the model has: they show
     whether the promise holds on average, as long as both come from the same scanners.
 
     Args:
         calibration: of the model.
         usual: slices of studies that were neither trained nor calibrated on.
-        seed: of the partings and of the bootstrap.
-        n_repeats: partings.
+        seed: of the splits and of the bootstrap.
+        n_repeats: how many splits.
     """
     rate, n_new = calibration.alarm_rate, len(set(usual.studies))
     flags = usual.alarms(calibration)
@@ -105,7 +105,7 @@ def count_alarms(
 def _repeats(
     calibration: Calibration, usual: UsualSlices, seed: int, n_repeats: int
 ) -> list[Repeat]:
-    """Part all studies anew, as many for calibration as the model has."""
+    """Split all studies at random, as many for calibration as the model has."""
     old = [f"calibration {number}" for number in calibration.studies]
     everything = UsualSlices(
         calibration.channels,
@@ -119,14 +119,14 @@ def _repeats(
     for number in range(n_repeats):
         order = np.random.default_rng([seed, number]).permutation(names)
         is_old = np.isin(everything.studies, order[:n_calibration])
-        parted = everything.part(is_old).calibrate(calibration.alarm_rate)
+        split = everything.part(is_old).calibrate(calibration.alarm_rate)
         new = everything.part(~is_old)
         n_new = len(names) - n_calibration
         repeats.append(
             Repeat(
-                rate=study_rate(new.alarms(parted), new.studies),
-                bound=rate_bound(parted.alarm_rate, n_calibration),
-                counted_bound=counted_bound(n_calibration, n_new, parted.alarm_rate),
+                rate=study_rate(new.alarms(split), new.studies),
+                bound=rate_bound(split.alarm_rate, n_calibration),
+                counted_bound=counted_bound(n_calibration, n_new, split.alarm_rate),
             )
         )
     return repeats

@@ -1,7 +1,7 @@
 """Plant acquisition faults into real slices, on the scanner's own matrix: the reported suite.
 
 Each fault is planted before window and resize, in k-space where a scanner would make it. The
-severities are those of phantoms/scanner.py where it has the fault, in millimetres or as a share
+severities are those of phantoms/scanner.py if it has the fault, in millimetres or as a share
 of the brightest signal, and otherwise what the named source reports. They were fixed before any
 model was judged by them; nothing that trains a model or chooses anything uses this file.
 """
@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from preprocessing import Slice
-from training.evaluation.kspace import BODY, blur, ghosting, motion, noise, spikes, wrap
+from training.evaluation.kspace import BODY, Spacing, blur, ghosting, motion, noise, spikes, wrap
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-Spacing = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A slice with something planted in it; `mask` [H, W] says where, None means everywhere."""
+    """A slice with something planted in it; `mask` [H, W] is true there, None means everywhere."""
 
     image: Slice
     mask: BoolArray | None
@@ -52,9 +51,7 @@ def plant_fault(image: Slice, kind: str, rng: np.random.Generator) -> Planted:
     return Planted(replace(image, pixels=(signal * brightest + low).astype(np.float32)), mask)
 
 
-def bias(
-    signal: FloatArray, spacing_mm: tuple[float, float], rng: np.random.Generator
-) -> FloatArray:
+def bias(signal: FloatArray, spacing_mm: Spacing, rng: np.random.Generator) -> FloatArray:
     """Multiply by a smooth field whose brightest place is 4 to 8 times its darkest.
 
     A second-order polynomial in the exponent, as a defective coil element gives (compare the range

@@ -1,9 +1,9 @@
-"""Images that are no sagittal spine MR: another anatomy, plane or modality, or no patient at all.
+"""Make images that are not sagittal spine MR: another anatomy, plane or modality, or no patient.
 
-Real files are those that pydicom and matplotlib bring along: a sagittal head and an axial abdomen
-(MR), CT of a spine and of heads, a bone scan, ultrasound, a photograph. They are few, so each is
-taken several times, zoomed, moved and with another gamma; intervals count a file once. The rest is
-drawn.
+The real files are those that come with pydicom and matplotlib: a sagittal head and an axial abdomen
+(MR), CT of a spine and of heads, a bone scan, ultrasound, a photograph. They are few, so
+each is used several times, zoomed, shifted and with another gamma; intervals count a file once. The
+rest is drawn.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Make = Callable[[int, np.random.Generator], tuple[FloatArray, str]]
 
 OTHER_ANATOMY, OTHER_PLANE, OTHER_MODALITY = "other anatomy", "other plane", "other modality"
 NO_PATIENT = "no patient"
-# A scanner's header could not be trusted to say what these are; the picture alone must.
+# A header could not be trusted to describe these: the picture alone has to give them away.
 NO_FACTS = SliceFacts(
     patient_id=None,
     study_instance_uid=None,
@@ -45,7 +45,7 @@ NO_FACTS = SliceFacts(
 
 @dataclass(frozen=True)
 class ForeignImage:
-    """An image, its kind, the group of kinds, and the file it is made of or its own number."""
+    """An image, its kind, the group of kinds, and the file it was made from or its own number."""
 
     image: Slice
     kind: str
@@ -67,7 +67,7 @@ def foreign_images(count: int, seed: int) -> Iterator[ForeignImage]:
 
 
 def as_slice(pixels: NDArray[np.floating]) -> Slice:
-    """Make a slice of pixels [H, W] that no header tells anything about."""
+    """Make a slice of pixels [H, W] without any header."""
     return Slice(pixels.astype(np.float32), (1.0, 1.0), 1, 1, NO_FACTS)
 
 
@@ -76,7 +76,7 @@ def _drawn(draw: Callable[[np.random.Generator], FloatArray]) -> Make:
 
 
 def _from_files(*names: str) -> Make:
-    """Take files in turn, each time a little different."""
+    """Take the files in turn, a little different each time."""
 
     def make(index: int, rng: np.random.Generator) -> tuple[FloatArray, str]:
         name = names[index % len(names)]
@@ -108,7 +108,7 @@ def _varied(pixels: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 @functools.lru_cache(maxsize=16)
 def _read(name: str) -> FloatArray:
-    """Read one of the files that installed packages bring along, as grey values [H, W]."""
+    """Read one of the files that come with installed packages, as grey values [H, W]."""
     if name == "s1045.ima.gz":
         with gzip.open(_matplotlib_samples() / name) as file:
             return np.frombuffer(file.read(), "<u2").reshape(256, 256).astype(np.float64)

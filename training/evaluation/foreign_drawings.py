@@ -1,4 +1,4 @@
-"""Draw what is no sagittal spine MR: a knee, a coronal trunk, a spine under X-rays, textures."""
+"""Draw what is not a sagittal spine MR: a knee, a coronal trunk, a spine under X-rays, textures."""
 
 from __future__ import annotations
 

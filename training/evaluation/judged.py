@@ -26,7 +26,7 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class JudgedCases:
-    """All images judged; `examples` has the first of each kind as the model saw it, [S, S]."""
+    """All judged images; `examples` has the first of each kind as the model saw it, [S, S]."""
 
     rows: Rows
     usual: UsualSlices
@@ -35,7 +35,7 @@ class JudgedCases:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What was said of one case, whose own pixels are no longer needed."""
+    """The result for one case, whose own pixels are no longer needed."""
 
     case: Case
     judged: Judged
@@ -90,7 +90,8 @@ def mask_on_map(
         shape: (h, w) of the map; both divide S.
 
     Returns:
-        [h, w]; true where at least half of a pixel is masked, or else where most of one is.
+        [h, w]; true where at least half of a pixel is masked; if there is no such pixel, where the
+        largest share is.
     """
     fitted = to_input(
         replace(image, pixels=mask.astype(np.float32)),

@@ -1,7 +1,7 @@
 """Plant faults that arise while k-space is measured: ghosts, motion, spikes, wrap, noise, blur.
 
-Each takes a signal [H, W] of 0 to about 1 (1: the 99.5th percentile), the spacing of rows and
-columns in mm, and a generator; and returns magnitudes of the same kind.
+Each takes a signal [H, W] of 0 to about 1 (the 99.5th percentile is 1), the spacing of rows and
+columns in mm, and a generator, and returns magnitudes on the same scale.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+Spacing = tuple[float, float]  # of rows and of columns, in mm
 
 BODY = 0.08  # of the brightest signal: above it is tissue, below it air and its noise
-_PHANTOM_PIXEL_MM = 250 / 128  # the phantom's severities are told for 128 pixels of 250 mm
+_PHANTOM_PIXEL_MM = 250 / 128  # the phantom's severities are given for 128 pixels of 250 mm
 
 
-def ghosting(
-    signal: FloatArray, spacing_mm: tuple[float, float], rng: np.random.Generator
-) -> FloatArray:
+def ghosting(signal: FloatArray, spacing_mm: Spacing, rng: np.random.Generator) -> FloatArray:
     """Modulate the phase-encoding lines with a period of 2 to 4: copies of 12 to 30 %.
 
     Pulsation and breathing change amplitude and phase of the lines in turn, which makes copies at
@@ -35,9 +34,7 @@ def ghosting(
     return np.asarray(np.abs(np.fft.ifft(k_space * _along(modulation, axis), axis=axis)))
 
 
-def motion(
-    signal: FloatArray, spacing_mm: tuple[float, float], rng: np.random.Generator
-) -> FloatArray:
+def motion(signal: FloatArray, spacing_mm: Spacing, rng: np.random.Generator) -> FloatArray:
     """Move the patient by 4 to 12 mm for 2 to 4 bands of phase-encoding lines.
 
     The bands cover 4 to 15 % of the half matrix each and leave the centre alone, as in the phantom
@@ -59,9 +56,7 @@ def motion(
     return np.asarray(np.abs(np.fft.ifft2(k_space)))
 
 
-def spikes(
-    signal: FloatArray, spacing_mm: tuple[float, float], rng: np.random.Generator
-) -> FloatArray:
+def spikes(signal: FloatArray, spacing_mm: Spacing, rng: np.random.Generator) -> FloatArray:
     """Put one or two bright samples into k-space: stripes of 3 to 9 % over the whole picture.
 
     From a few periods in the picture to periods of about 3 mm, as in the phantom (8 to 40 of 128
@@ -77,9 +72,7 @@ def spikes(
     return np.asarray(np.abs(np.fft.ifft2(k_space)))
 
 
-def wrap(
-    signal: FloatArray, spacing_mm: tuple[float, float], rng: np.random.Generator
-) -> FloatArray:
+def wrap(signal: FloatArray, spacing_mm: Spacing, rng: np.random.Generator) -> FloatArray:
     """Choose a field of view that is 10 to 25 % too small for the body: what is cut off folds over.
 
     The picture loses the cut rows or columns and shows them, added, at the opposite side, as a scan
@@ -97,9 +90,7 @@ def wrap(
     return np.ascontiguousarray(np.moveaxis(folded, 0, axis))
 
 
-def noise(
-    signal: FloatArray, spacing_mm: tuple[float, float], rng: np.random.Generator
-) -> FloatArray:
+def noise(signal: FloatArray, spacing_mm: Spacing, rng: np.random.Generator) -> FloatArray:
     """Add Rician noise of 3 to 6 % of the brightest signal in a pixel of 2 mm.
 
     Three to five times the phantom's normal noise. Noise is per acquired sample: a finer pixel has
@@ -111,9 +102,7 @@ def noise(
     return np.asarray(np.hypot(signal + real, imaginary))
 
 
-def blur(
-    signal: FloatArray, spacing_mm: tuple[float, float], rng: np.random.Generator
-) -> FloatArray:
+def blur(signal: FloatArray, spacing_mm: Spacing, rng: np.random.Generator) -> FloatArray:
     """Weaken the outer k-space: a Gaussian of 3.5 to 6 mm at half height.
 
     T2 decay within a long echo train, or a matrix that is too coarse, blurs so (Constable & Gore,

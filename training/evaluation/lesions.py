@@ -3,7 +3,7 @@
 Sizes and amplitudes are the phantom's (phantoms/spine.py): a radius of 5 to 10 mm, a change of
 0.18 to 0.40 of the brightest signal. A real slice is brightest near its coil, so "brightest" is
 taken at the depth of the lesion: the signal of the tissue there, divided by what the phantom gives
-to that tissue (TISSUES). Edges are soft (partial volume), the tissue's own texture and noise stay.
+to that tissue (TISSUES). Edges are soft (partial volume); the tissue keeps its texture and noise.
 They were fixed before any model was judged by them; nothing that trains a model or chooses anything
 uses this file.
 """
@@ -38,7 +38,7 @@ class Anatomy:
         y: rows in mm, [H, 1].
         x: columns in mm, [1, W].
         parts: connected pieces of each structure that are large enough, masks [H, W].
-        contrast: "T2" where the canal is brighter than the vertebrae, else "T1".
+        contrast: "T2" if the canal is brighter than the vertebrae, else "T1".
     """
 
     signal: FloatArray
@@ -98,7 +98,7 @@ def read_anatomy(image: Slice, mask: NDArray[np.uint8]) -> Anatomy:
 def plant_lesion(
     image: Slice, anatomy: Anatomy, kind: str, rng: np.random.Generator
 ) -> Planted | None:
-    """Plant one lesion; None where the slice does not show the structure.
+    """Plant one lesion; None if the slice does not show the structure.
 
     Args:
         image: a slice in modality units.
@@ -158,7 +158,7 @@ def degenerated_disc(a: Anatomy, rng: np.random.Generator) -> Result:
     u, v = dy * along[0] + dx * along[1], -dy * along[1] + dx * along[0]
     half_height = 0.5 * float(disc.sum()) * a.y[1, 0] * a.x[0, 1] / (2 * half_length)
     height = rng.uniform(0.45, 0.75)
-    reach_mm = half_height + 12  # the bodies beside it follow, up to half their height
+    reach_mm = half_height + 12  # the adjacent bodies follow, up to half their height
     target = height * half_height
     outer = half_height + (np.abs(v) - target) * (reach_mm - half_height) / (reach_mm - target)
     source = np.sign(v) * np.where(np.abs(v) < target, np.abs(v) / height, outer)
@@ -249,7 +249,7 @@ def _edge(outside_mm: FloatArray, width_mm: float = _EDGE_MM) -> FloatArray:
 
 
 def _pieces(mask: BoolArray, smallest: float) -> list[BoolArray]:
-    """Part a mask into connected pieces of at least so many pixels."""
+    """Split a mask into connected pieces of at least so many pixels."""
     labels, count = ndimage.label(mask)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     return [labels == n for n in range(1, count + 1) if sizes[n] >= smallest]

@@ -35,7 +35,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
     """Turn an evaluation into what JSON can hold; what is not known becomes null."""
     content = asdict(replace(evaluation, examples={}))
     del content["examples"]
-    # Python writes NaN, which JSON does not have, and reads it back as the parser is told to.
+    # Python writes NaN, which JSON does not have, and can read it back as null.
     known: dict[str, Any] = json.loads(json.dumps(content), parse_constant=lambda name: None)
     return known
 
@@ -43,8 +43,8 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     """Write all files into a folder; the page needs no other file and no network.
 
-    The page and its plots hold numbers alone. Pictures are in examples.png only: of held-out
-    patients, so that file is not for everybody.
+    The page and its plots hold numbers alone. Only examples.png has pictures; they may be of
+    patients, so think before passing it on.
 
     Args:
         folder: created if it is not there.

@@ -1,4 +1,4 @@
-"""Draw a slice, its reconstruction and where it is unusual: the picture in the README."""
+"""Draw a slice, its reconstruction and its anomaly map: the picture in the README."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "voi
 @click.argument("tag")
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 def main(tag: str, path: Path) -> None:
-    """Draw what the model TAG makes of a phantom into the PNG file PATH.
+    """Draw a phantom, as the model TAG sees it, into the PNG file PATH.
 
     Example: python -m training.evaluation.picture spine_autoencoder example.png
     """

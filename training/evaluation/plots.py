@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def plot_auroc(path: Path, evaluation: Evaluation) -> None:
-    """Draw each kind's AUROC with its interval, and that of the reconstruction MSE beside it."""
+    """Draw each kind's AUROC with its interval, and that of the reconstruction MSE."""
     kinds = evaluation.kinds
     figure = Figure(figsize=(8, 1.2 + 0.3 * len(kinds)), layout="constrained")
     axes = figure.subplots()
@@ -41,7 +41,7 @@ def plot_auroc(path: Path, evaluation: Evaluation) -> None:
 
 
 def plot_channels(path: Path, evaluation: Evaluation) -> None:
-    """Draw a table of colours: the AUROC of each score for each kind."""
+    """Draw a coloured table: the AUROC of each score for each kind."""
     kinds, columns = evaluation.kinds, evaluation.columns
     areas = np.array([[kind.scores[name].auroc for name in columns] for kind in kinds])
     size = (3.5 + 0.9 * len(columns), 1.6 + 0.3 * len(kinds))
@@ -57,7 +57,7 @@ def plot_channels(path: Path, evaluation: Evaluation) -> None:
 
 
 def plot_alarms(path: Path, evaluation: Evaluation) -> None:
-    """Draw the realised alarm rates of all repeats with what was promised."""
+    """Draw the realised alarm rates of all repeats and what was promised."""
     alarms = evaluation.alarms
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes = figure.subplots()
@@ -71,7 +71,7 @@ def plot_alarms(path: Path, evaluation: Evaluation) -> None:
         (alarms.counted_bound, "-.", "bound of a counted rate"),
     ):
         axes.axvline(value, color="black", linestyle=style, label=label)
-    axes.set(xlabel="alarms on usual slices, a study counting once", ylabel="repeats")
+    axes.set(xlabel="alarms on usual slices, each study counting once", ylabel="repeats")
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     save_figure(figure, path)
 

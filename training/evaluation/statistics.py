@@ -1,4 +1,4 @@
-"""What scores of usual and unusual images say: areas, intervals, rates. Plain numpy."""
+"""Compare the scores of usual and unusual images: areas, intervals, rates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTERVAL = (2.5, 97.5)  # percentiles of a 95 % interval
 
 @dataclass(frozen=True)
 class Draws:
-    """Bootstrap samples of groups: `counts[b, g]` says how often sample b has group g.
+    """Bootstrap samples of groups: `counts[b, g]` is how often sample b has group g.
 
     Whole patients are drawn, never slices: slices of one patient are not independent, and an
     interval over slices is too narrow (Field & Welsh 2007, clustered bootstrap).
@@ -28,7 +28,7 @@ class Draws:
     counts: IntArray
 
     def of(self, names: Sequence[str]) -> IntArray:
-        """Take the columns of some groups: [B, len(names)]."""
+        """Return the columns of some groups: [B, len(names)]."""
         place = {name: column for column, name in enumerate(self.names)}
         return self.counts[:, [place[name] for name in names]]
 
@@ -79,8 +79,8 @@ def auroc_draws(
     Args:
         usual: scores [N] and the group of each.
         unusual: scores [M] and the group of each.
-        draws: of the usual images' groups and of the unusual ones'; the same object where both are
-            of the same patients, so that an image and its twin are drawn together.
+        draws: of the usual images' groups and of the unusual ones'; the same object if both are of
+            the same patients, so that an image and its twin are drawn together.
 
     Returns:
         [B]; NaN where a sample has no usual or no unusual image.
@@ -114,8 +114,8 @@ def macro_draws(draws: Sequence[FloatArray]) -> FloatArray:
 def sensitivity(usual: FloatArray, unusual: FloatArray, specificity: float = 0.95) -> float:
     """Return the share of unusual images above a threshold that spares usual ones.
 
-    The threshold is the smallest usual score that at least the wanted share of the usual images do
-    not exceed; no interpolation, so that it is never more generous than promised.
+    The threshold is the smallest usual score that at least the wanted share of the usual images
+    does not exceed; without interpolation, so that it is never more generous than promised.
 
     Args:
         usual: scores, [N].

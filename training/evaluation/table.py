@@ -1,4 +1,4 @@
-"""Judged images -> one result for each kind of anomaly, and their averages."""
+"""Turn judged images into one result for each kind of anomaly, and averages of these."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SPECIFICITY = 0.95
 
 @dataclass(frozen=True)
 class Rows:
-    """What a model said of N images, K scores each.
+    """What a model made of N images, K scores each.
 
     Args:
         columns: names of the scores, [K]; higher is worse.
         kinds: of each image, USUAL or an anomaly's, [N].
         groups: of each kind, [N].
-        patients: whom each image is of, [N].
-        studies: which study each image is of, [N].
+        patients: the patient of each image, [N].
+        studies: the study of each image, [N].
         pairs: number of the usual image that it was planted into, -1 for none, [N].
         scores: [N, K].
         p_values: of the default decision, [N].
@@ -59,7 +59,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """How one score tells a kind of anomaly, or several, from usual images.
+    """How well one score separates one or several kinds of anomaly from usual images.
 
     Args:
         auroc: probability that an anomaly scores higher than a usual image.
@@ -84,11 +84,11 @@ class KindResult:
         kind: its name.
         group: of kinds.
         n_images: how many were judged.
-        n_patients: of how many patients, or drawn from how many files.
-        n_usual: usual images that they were compared with.
+        n_patients: how many patients, or files, they come from.
+        n_usual: how many usual images they were compared with.
         flagged: share called an anomaly by the default decision.
-        out_of_scope: share of which the calibration has no such slices.
-        pixel_precision: mean average precision of the anomaly map; None where places are unknown.
+        out_of_scope: share for which the calibration has no comparable slices.
+        pixel_precision: mean average precision of the anomaly map; None if places are unknown.
         pixel_chance: what a random map would reach.
         scores: of each score.
     """
@@ -118,7 +118,7 @@ class MacroResult:
 def tabulate(
     rows: Rows, rate: float, macros: Mapping[str, Sequence[str]]
 ) -> tuple[list[KindResult], list[MacroResult]]:
-    """Compare each kind with usual images; the same bootstrap samples serve all kinds.
+    """Compare each kind with usual images, using the same bootstrap samples for all kinds.
 
     A kind that was planted is compared with the usual images that it was planted into, any other
     with all usual images.
@@ -151,7 +151,7 @@ def _patients(rows: Rows, names: Sequence[str]) -> list[str]:
 
 
 def _kind(rows: Rows, kind: str, rate: float, draws: Draws) -> tuple[KindResult, dict[str, Floats]]:
-    """Compare one kind; also give each score's AUROC in every bootstrap sample."""
+    """Compare one kind; return also the AUROC of each score in every bootstrap sample."""
     own = np.flatnonzero(rows.kinds == kind)
     usual = np.flatnonzero(rows.kinds == USUAL)
     is_planted = bool((rows.pairs[own] >= 0).all())

@@ -1,4 +1,4 @@
-"""Put an evaluation into words and rows of text, for the terminal and the page alike."""
+"""Put an evaluation into words and rows of text, for both the terminal and the page."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def best_channel(scores: dict[str, ScoreResult]) -> tuple[str, float]:
 
 
 def describe_images(evaluation: Evaluation) -> str:
-    """Say which images the numbers are of."""
+    """Describe the images behind the numbers."""
     text = f"{evaluation.n_usual} usual images of {evaluation.n_patients} patients"
     if evaluation.n_masked:
         text += f", {evaluation.n_masked} of them with masks, into which lesions were planted"
@@ -59,16 +59,16 @@ def describe_images(evaluation: Evaluation) -> str:
 
 
 def describe_alarms(alarms: FalseAlarms) -> str:
-    """Say how many usual slices are flagged, and what was promised."""
+    """Describe how many usual slices are flagged, and what was promised."""
     return (
         f"At the nominal alarm rate of {alarms.alarm_rate:.1%}, {alarms.realised:.1%} of the usual"
-        f" slices are flagged, a study counting once (95 % interval {alarms.low:.1%} to"
-        f" {alarms.high:.1%}, {alarms.n_studies} studies); of the studies as a whole"
-        f" {alarms.study_alarms:.1%}. The printed bound with {alarms.n_calibration_studies}"
-        f" calibration studies is {alarms.bound:.1%}. In {len(alarms.repeats)} repeats, each with"
-        f" calibration and new studies parted anew, {alarms.within_bound:.0%} stay within it and"
-        f" {alarms.within_counted_bound:.0%} within {alarms.counted_bound:.1%}, the bound of a rate"
-        " that is counted on so few new studies."
+        f" slices are flagged, each study counting once (95 % interval {alarms.low:.1%} to"
+        f" {alarms.high:.1%}, {alarms.n_studies} studies), and {alarms.study_alarms:.1%} of the"
+        f" studies as a whole. With {alarms.n_calibration_studies} calibration studies the printed"
+        f" bound is {alarms.bound:.1%}. In {len(alarms.repeats)} repeats, each with another random"
+        f" split into calibration and new studies, {alarms.within_bound:.0%} stay within it and"
+        f" {alarms.within_counted_bound:.0%} within {alarms.counted_bound:.1%}, the bound for a"
+        " rate that is counted on so few new studies."
     )
 
 

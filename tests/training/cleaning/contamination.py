@@ -13,7 +13,7 @@ SIDE = 16
 
 @dataclass(frozen=True)
 class Contaminated:
-    """Pictures, [N, SIDE, SIDE], of which `bad` are spoilt; (patient, study, series) of each."""
+    """Pictures, [N, SIDE, SIDE], of which `bad` are spoiled; (patient, study, series) of each."""
 
     x: FloatArray
     bad: NDArray[np.bool_]
@@ -28,7 +28,7 @@ def contaminate(
 
     Args:
         share: of all pictures.
-        by_series: spoil whole series, each in one way, instead of single pictures.
+        by_series: spoil whole series, each in one way, rather than single pictures.
         n_patients: each with one series.
         seed: of everything.
     """

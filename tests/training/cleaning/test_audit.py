@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training.cleaning.audit import AuditRow, audit_rows, count_changes, write_audit
 from training.cleaning.audit_page import draw_histogram, write_audit_page
-from training.cleaning.outliers import Judged, Members
+from training.cleaning.outliers import Members, RobustZ
 from training.cleaning.rca import Round
 from training.data.collection import Collection, Source
 from training.pages.pictures import grey_picture
@@ -25,7 +25,7 @@ HOSTILE = "sub/\"><script>alert(1)</script>&'.dcm"
 def done(z: list[list[float]], keep: list[bool], *, series: float = -np.inf) -> Round:
     scores = np.exp(np.array(z))
     by_series = np.full((len(z), 2), series)
-    return Round(scores, Judged(np.array(z), by_series), np.array(keep))
+    return Round(scores, RobustZ(np.array(z), by_series), np.array(keep))
 
 
 @pytest.fixture
@@ -49,14 +49,14 @@ def rows(sources: list[Source], rounds: list[Round]) -> list[AuditRow]:
         fold=np.array([0, 1, 2, 3, 0]),
         series=np.arange(5),
         contrast=np.zeros(5, np.int64),
-        forced=np.array([0, 0, 0, 1, -1], np.int8),
+        human_decision=np.array([0, 0, 0, 1, -1], np.int8),
     )
     return audit_rows(sources, rounds, members, CHANNELS)
 
 
-def test_every_image_that_was_touched_is_told_worst_first(rows: list[AuditRow]) -> None:
-    told = [(r.index, r.state, r.round, r.fold, r.channel, r.z, r.history) for r in rows]
-    assert told == [
+def test_every_image_that_was_touched_is_listed_worst_first(rows: list[AuditRow]) -> None:
+    listed = [(r.index, r.state, r.round, r.fold, r.channel, r.z, r.history) for r in rows]
+    assert listed == [
         (0, "removed", 1, 0, "spectrum", 8.0, "QQ"),
         (3, "kept by a person", 0, 3, "spectrum", 7.0, "KK"),
         (1, "returned", 1, 1, "reconstruction_mse", 5.0, "QK"),
@@ -65,7 +65,7 @@ def test_every_image_that_was_touched_is_told_worst_first(rows: list[AuditRow]) 
     ]
 
 
-def test_a_series_that_was_judged_as_one_is_called_so(sources: list[Source]) -> None:
+def test_an_image_that_its_series_condemns_is_marked_series(sources: list[Source]) -> None:
     rounds = [done([[1, 2]] * 5, [False] * 5, series=6.0)]
     nothing = np.zeros(5, np.int64)
     members = Members(nothing, nothing, nothing, np.zeros(5, np.int8))

@@ -96,7 +96,7 @@ def test_a_done_job_is_not_repeated(tmp_path: Path) -> None:
     assert np.array_equal(read_scores(job), job.scored[:, None])  # type: ignore[arg-type]
 
 
-def test_a_job_on_other_images_starts_anew_in_an_empty_folder(tmp_path: Path) -> None:
+def test_a_job_on_other_images_starts_over_in_an_empty_folder(tmp_path: Path) -> None:
     job, other = jobs(tmp_path)[0], jobs(tmp_path, 2)[0]
     run_job(job, count_and_score)
     (job.folder / "checkpoint").touch()
@@ -145,7 +145,7 @@ def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
 
 
 def test_scores_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(Diverged, match="no numbers"):
+    with pytest.raises(Diverged, match="not numbers"):
         run_job(jobs(tmp_path)[0], lambda job, _: np.full((len(job.scored), 1), np.nan))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.cleaning.overrides import force, read_overrides
+from training.cleaning.overrides import human_decisions, read_overrides
 from training.data.collection import Collection
 from training.errors import WrongOverrides
 
@@ -37,7 +37,7 @@ def test_a_table_of_two_columns_in_any_order_will_do(tmp_path: Path) -> None:
         ("path,verdict\na.dcm,keep\n", "no column decision"),
         ("", "no column"),
         ("path,decision\na.dcm,maybe\n", "line 2: the decision is keep or drop, not 'maybe'"),
-        ("path,decision\na.dcm,keep\na.dcm,drop\n", "line 3: a.dcm is to be kept and dropped"),
+        ("path,decision\na.dcm,keep\na.dcm,drop\n", "line 3: a.dcm is both kept and dropped"),
         ("path,frame,decision\na.dcm,zero,keep\n", "line 2: frames are counted from 1"),
         ("path,frame,decision\na.dcm,0,keep\n", "line 2: frames are counted from 1"),
     ],
@@ -58,11 +58,13 @@ def test_a_decision_finds_its_image_and_a_frame_goes_before_its_file(
     phantoms: Collection,
 ) -> None:
     first, second = phantoms.sources[0].path, phantoms.sources[1].path
-    forced = force([(first, 0, "drop"), (first, 1, "keep"), (second, 0, "drop")], phantoms.sources)
-    assert forced.tolist() == [1, -1] + [0] * 28
+    decided = human_decisions(
+        [(first, 0, "drop"), (first, 1, "keep"), (second, 0, "drop")], phantoms.sources
+    )
+    assert decided.tolist() == [1, -1] + [0] * 28
 
 
 def test_unknown_images_are_named_a_few_of_them(phantoms: Collection) -> None:
     unknown = [(f"gone{number}.dcm", number, "keep") for number in range(5)]
     with pytest.raises(WrongOverrides, match=r"gone0.dcm, gone1.dcm frame 1, .* and 2 more"):
-        force(unknown, phantoms.sources)
+        human_decisions(unknown, phantoms.sources)

@@ -20,15 +20,15 @@ ScoreArray = NDArray[np.float64]
 CONFIG = replace(QUICK, folds=4, rounds=3)
 
 
-def members_of(made: Contaminated, forced: dict[int, int] | None = None) -> Members:
+def members_of(made: Contaminated, human_decision: dict[int, int] | None = None) -> Members:
     decisions = np.zeros(len(made.x), np.int8)
-    for index, decision in (forced or {}).items():
+    for index, decision in (human_decision or {}).items():
         decisions[index] = decision
     return Members(
         fold=assign_folds(made.keys, CONFIG.folds, 0),
         series=join_groups([(series,) for _, _, series in made.keys]),
         contrast=made.contrast,
-        forced=decisions,
+        human_decision=decisions,
     )
 
 
@@ -45,8 +45,8 @@ def out_of_fold(made: Contaminated, members: Members) -> Callable[[BoolArray, in
     return score_round
 
 
-def clean(made: Contaminated, forced: dict[int, int] | None = None) -> tuple[Round, ...]:
-    members = members_of(made, forced)
+def clean(made: Contaminated, human_decision: dict[int, int] | None = None) -> tuple[Round, ...]:
+    members = members_of(made, human_decision)
     return crossfit(out_of_fold(made, members), members, CONFIG)
 
 
@@ -103,10 +103,10 @@ def table(scores: list[list[float]]) -> Callable[[BoolArray, int], ScoreArray]:
     return lambda keep, number: np.array(scores[number - 1])[:, None]
 
 
-def alone(n: int, forced: dict[int, int] | None = None) -> Members:
+def alone(n: int, human_decision: dict[int, int] | None = None) -> Members:
     """Pictures that have nothing to do with each other."""
     decisions = np.zeros(n, np.int8)
-    for index, decision in (forced or {}).items():
+    for index, decision in (human_decision or {}).items():
         decisions[index] = decision
     return Members(np.arange(n) % 4, np.arange(n), np.zeros(n, np.int64), decisions)
 
@@ -143,7 +143,7 @@ def test_what_a_person_dropped_does_not_count_for_the_cap() -> None:
     assert np.flatnonzero(~rounds[-1].keep).tolist() == list(range(26, 40))
 
 
-def test_a_person_decides_against_the_judgement_both_ways() -> None:
+def test_a_human_decision_wins_over_the_cut_both_ways() -> None:
     scores = [*SPREAD, 1e3]
     rounds = crossfit(table([scores] * 3), alone(40, {39: 1, 0: -1}), CONFIG)
     assert np.flatnonzero(~rounds[-1].keep).tolist() == [0]
@@ -160,7 +160,7 @@ def test_a_picture_that_a_person_dropped_is_trained_on_in_no_round() -> None:
     assert trained == [False, False]
 
 
-def test_only_the_channels_are_judged() -> None:
+def test_only_the_channels_are_compared() -> None:
     scores = np.stack([[*SPREAD, 1.0], [*SPREAD, 1e9]], axis=1)
     members = alone(40)
     assert crossfit(lambda keep, n: scores, members, CONFIG, n_channels=1)[-1].keep.all()
@@ -199,11 +199,11 @@ def test_of_equal_errors_the_later_slice_goes() -> None:
 
 
 def test_the_plain_loop_removes_its_percentile_every_round_and_obeys_a_person() -> None:
-    forced = np.zeros(40, np.int8)
-    forced[[0, 39]] = -1, 1
+    human_decision = np.zeros(40, np.int8)
+    human_decision[[0, 39]] = -1, 1
     config = replace(CONFIG, remove_percent=10, rounds=2)
-    rounds = percentile(table([np.arange(40.0).tolist()] * 2), forced, config)
-    # 10 % of 39, then of 37: three each time; number 39 stays, as it was told to.
+    rounds = percentile(table([np.arange(40.0).tolist()] * 2), human_decision, config)
+    # 10 % of 39, then of 37: three each time; number 39 stays, as a person decided.
     assert np.flatnonzero(~rounds[0].keep).tolist() == [0, 37, 38]
     assert np.flatnonzero(~rounds[1].keep).tolist() == [0, 35, 36, 37, 38]
 

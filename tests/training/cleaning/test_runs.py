@@ -57,7 +57,7 @@ def audited(
 
 
 @pytest.mark.heavy
-def test_the_next_run_does_as_a_person_decided(
+def test_the_next_run_follows_human_decisions(
     small: list[str], audited: Path, phantom_folder: Path, tmp_path: Path
 ) -> None:
     removed = [row["path"] for row in table(audited / "audit.csv")]
@@ -169,7 +169,7 @@ def test_identical_images_count_once(
     assert "19 more are copies of these, pixel for pixel" in result.stderr
 
 
-def test_a_folder_that_changed_is_decoded_anew_by_a_new_run(
+def test_a_folder_that_changed_is_decoded_again_by_a_new_run(
     phantom_folder: Path, phantom_masks: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
@@ -215,7 +215,7 @@ def test_a_run_killed_in_the_middle_is_resumed_with_the_same_result(
         time.sleep(0.02)
     run.kill()
     run.wait()
-    # Killed before run.json was there, it begins anew in the same folder.
+    # Killed before run.json was there, it starts over in the same folder.
     begun = (cut / "run.json").exists()
     resumed = call("fit", "--resume", cut, "--json") if begun else None
     resumed = resumed or call("fit", phantom_folder, *killed, "--out", cut)

@@ -191,7 +191,7 @@ def test_a_table_that_does_not_fit_is_refused(sources: tuple[Source, ...], tmp_p
     refused([second], r"no usual \(none\) images")
     refused([], "columns path and anomaly")
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00binary")
-    with pytest.raises(ValueError, match="no text file"):
+    with pytest.raises(ValueError, match="not a text file"):
         read_truth(tmp_path / "t.csv", sources)
 
 
