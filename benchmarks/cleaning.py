@@ -201,7 +201,7 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("data", required=False, type=click.Path(exists=True, path_type=Path))
 @click.option("--masks", type=click.Path(exists=True, path_type=Path), help="Of their tissues.")
 @click.option("--phantoms", default=0, help="Also clean so many phantoms.")

@@ -189,7 +189,7 @@ def numbers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
     return found
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--port", default=8000, help="Of the service, on this machine.")
 @click.option("--clients", callback=numbers, default="1,8,32", help="One number a run.")

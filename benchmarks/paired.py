@@ -76,7 +76,7 @@ def table(pairs_by_clients: dict[int, list[tuple[Row, Row]]]) -> str:
     return "\n".join(lines)
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--other", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--clients", callback=numbers, default="1,32", help="With commas between.")

@@ -201,7 +201,7 @@ def table(rows: Iterable[Row], batch: int) -> str:
     return "\n".join(lines)
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--sizes", callback=numbers, default="256,384,432,512,576", help="Pixels a side.")
 @click.option("--syntaxes", default=",".join(SYNTAXES))
 @click.option("--laps", default=20, type=click.IntRange(1), help="Of each case.")

@@ -83,7 +83,7 @@ def _chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
     return names
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--only", callback=_chosen, default="", help="Contenders, with commas between.")
 @click.option("--clients", callback=numbers, default="1,8,32,128", help="Of the mix of files.")
 @click.option("--seconds", default=5.0, type=click.FloatRange(0.1), help="Length of each load.")

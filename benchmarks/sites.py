@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
-from model.calibration.usual import UsualSlices
-from model.runtime import LoadedModel, load_model
-from model.store.find import find_directory
-from training.calibrate import alarm_share, score_site
-from training.data.collection import load_images
-from training.data.files import read_exclusions
+if TYPE_CHECKING:
+    from model.calibration.usual import UsualSlices
+    from model.runtime import LoadedModel
 
 _SEED = 2_024  # of the draws of studies
 
@@ -25,6 +23,8 @@ def measure(
     model: LoadedModel, site: UsualSlices, n_studies: int, repeats: int
 ) -> dict[str, object]:
     """Compare the model's own calibration with those of randomly drawn studies of the site."""
+    from training.calibrate import alarm_share
+
     studies = np.unique(site.studies)
     if len(studies) <= n_studies:
         raise click.ClickException(
@@ -48,7 +48,7 @@ def measure(
     }
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model")
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--exclude", type=click.Path(exists=True, path_type=Path), help="Files to leave out.")
@@ -58,6 +58,12 @@ def main(
     model: str, data: tuple[Path, ...], exclude: Path | None, studies: int, repeats: int
 ) -> None:
     """Count alarms of MODEL on the usual slices in DATA, none of which it was trained on."""
+    from model.runtime import load_model
+    from model.store.find import find_directory
+    from training.calibrate import score_site
+    from training.data.collection import load_images
+    from training.data.files import read_exclusions
+
     loaded = load_model(find_directory(model))
     left_out = read_exclusions(exclude) if exclude else []
     site = score_site(loaded, load_images(data, loaded.spec.input, exclude=left_out))

@@ -204,7 +204,7 @@ def put(page: str, section: str) -> str:
     return f"{before}{BEGIN}\n{section}\n{END}{after}"
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--write", is_flag=True, help="Into README.md and benchmarks/RESULTS.md.")
 @click.argument("file", default=RESULTS_FILE, type=click.Path(exists=True, path_type=Path))
 def main(file: Path, write: bool) -> None:

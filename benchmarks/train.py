@@ -102,7 +102,7 @@ def table(parts: Sequence[Part]) -> str:
     return "\n".join(lines)
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--phantoms", default=48, show_default=True, type=click.IntRange(24))
 @click.option("--steps", default=10, show_default=True, type=click.IntRange(1), help="To time.")
 @click.option("--threads", type=click.IntRange(1), help="Of the CPU; all cores by default.")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from bentoml import container
 
 RECIPE = Path(__file__).with_name("Dockerfile")
 BACKEND = "docker-with-our-recipe"
@@ -30,7 +29,7 @@ def build_arguments(*, file: str, context_path: str, **options: object) -> list[
     return [*arguments, context_path]
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("bento")
 @click.option("--tag", required=True, help="Of the image, name:tag.")
 @click.option("--build-arg", multiple=True, help="NAME=VALUE, for the recipe.")
@@ -40,6 +39,8 @@ def main(
     bento: str, tag: str, build_arg: tuple[str, ...], label: tuple[str, ...], network: str | None
 ) -> None:
     """Build an image of BENTO (name:version); exit 1 when that fails, with the engine's log."""
+    from bentoml import container
+
     container.register_backend(
         BACKEND,
         binary=shutil.which("docker"),

@@ -13,7 +13,7 @@ from model.errors import ModelError
 from model.store.find import STAGES
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     r"""Keep, move and promote the models of the BentoML store.
 

@@ -136,7 +136,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
 def main(host: str, port: int) -> None:

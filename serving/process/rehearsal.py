@@ -74,7 +74,7 @@ def _status(url: str, body: bytes | None = None) -> int:
         return 0
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Start the server, ask it something, end it; exit 1 with one line when that fails."""
     try:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from model.runtime import LoadedModel, load_model
-from model.scoring import anomaly_map, reconstruction_mse
-from model.store.find import find_directory
-from preprocessing import to_input
-from training.evaluation.plots import plot_pictures
-from training.phantoms.phantom import phantom_slice
+if TYPE_CHECKING:
+    from model.runtime import LoadedModel
 
 
 def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "void") -> None:
@@ -23,6 +20,11 @@ def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "voi
         seed: of the phantom.
         kind: of the anomaly.
     """
+    from model.scoring import anomaly_map, reconstruction_mse
+    from preprocessing import to_input
+    from training.evaluation.plots import plot_pictures
+    from training.phantoms.phantom import phantom_slice
+
     x = to_input(phantom_slice(seed, 0, kind), model.spec.input)[None]
     outputs = model.compute(x)
     mse = reconstruction_mse(outputs.x_small, outputs.x_hat)[0]
@@ -34,7 +36,7 @@ def draw_example(model: LoadedModel, path: Path, seed: int = 6, kind: str = "voi
     plot_pictures(path, panels, per_row=3, side=3.0)
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("tag")
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 def main(tag: str, path: Path) -> None:
@@ -42,6 +44,9 @@ def main(tag: str, path: Path) -> None:
 
     Example: python -m training.evaluation.picture spine_autoencoder example.png
     """
+    from model.runtime import load_model
+    from model.store.find import find_directory
+
     draw_example(load_model(find_directory(tag)), path)
 
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from training.phantoms.phantom import make_phantom, phantom_bytes
-
 # Chosen by eye: T2, with a ghost and a lesion that a reader sees.
 SEED, INDEX = 13, 4
 # Name of the file -> what is wrong with it.
@@ -16,10 +14,12 @@ SAMPLES = {"usual": "none", "ghosted": "ghosting", "lesion": "lesion"}
 
 def sample_bytes(name: str) -> bytes:
     """Make the DICOM file of a sample; the same on every machine, but for a rounding of pixels."""
+    from training.phantoms.phantom import make_phantom, phantom_bytes
+
     return phantom_bytes(make_phantom(SEED, INDEX, SAMPLES[name]), SEED, INDEX)
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 def main(out: Path) -> None:
     """Write the samples into the folder OUT.

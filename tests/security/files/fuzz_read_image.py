@@ -110,7 +110,7 @@ def fuzz(arguments: list[str]) -> None:
     atheris.Fuzz()
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--seconds", default=60, show_default=True, help="How long to look.")
 @click.option("--seed", default=1, show_default=True, help="Of the changes.")
 @click.option(
