@@ -1,1 +1,1 @@
-"""Teach the autoencoder what usual spine MR slices look like; never imported by serving."""
+"""Train the networks on usual spine MR slices: python -m training; serving never imports it."""

@@ -29,15 +29,15 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class Recalibrated:
-    """What came of it.
+    """The result of a recalibration.
 
     Args:
         model: tag of the new version.
         source: tag of the model that was recalibrated.
         calibration: the new one.
         alarms_before: share of the slices that the old calibration would call anomalies at its own
-            rate, each study counting once. Those of another scanner are often most of them.
-        skipped: reasons for which files were skipped, with their numbers.
+            alarm rate, each study counting once. For another scanner it is often most of them.
+        skipped: the reasons why files were skipped, with their counts.
     """
 
     model: str
@@ -47,7 +47,7 @@ class Recalibrated:
     skipped: dict[str, int]
 
     def as_json(self) -> dict[str, Any]:
-        """Everything that is printed, as plain values."""
+        """Convert everything that is printed to plain values."""
         calibration = self.calibration
         strata = [asdict(s) | {"key": str(s.key)} for s in calibration.strata()]
         return {
@@ -72,9 +72,9 @@ def recalibrate(
     exclude: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Recalibrated:
-    """Score the usual studies of a site, and save the model anew with these as its calibration.
+    """Score the usual studies of a site, and save the model again with these as its calibration.
 
-    The weights stay as they are: what the model calls unusual becomes relative to this site.
+    The weights stay as they are; what counts as unusual becomes relative to this site.
 
     Args:
         tag: of the model in the store.
@@ -85,9 +85,9 @@ def recalibrate(
         progress: called with (steps done, steps in all) while files are read.
 
     Raises:
-        TooFewImages: fewer studies than the rate takes; says how many it takes.
+        TooFewImages: too few studies for the alarm rate; the message says how many are needed.
         NoImages: nothing readable.
-        ModelError: no such model, damaged, or the store refused the new version.
+        ModelError: the model does not exist or is damaged, or the store refused the new version.
     """
     folder = find_directory(tag)
     model = load_model(folder)
@@ -113,7 +113,7 @@ def recalibrate(
 
 
 def score_site(model: LoadedModel, images: Collection) -> UsualSlices:
-    """Score all images, a few at a time, and name their kinds."""
+    """Score all images, a few at a time, as the usual slices of a site."""
     batches = range(0, len(images.x), _BATCH)
     rows = [model.score(np.asarray(images.x[i : i + _BATCH], np.float32)) for i in batches]
     facts = (source.facts for source in images.sources)
@@ -122,12 +122,12 @@ def score_site(model: LoadedModel, images: Collection) -> UsualSlices:
 
 
 def alarm_share(calibration: Calibration, site: UsualSlices) -> float:
-    """Share of a site's slices that a calibration calls anomalies, each study counting once."""
+    """Compute the share of alarms among a site's slices, each study counting once."""
     return study_rate(site.alarms(calibration), site.studies)
 
 
 def print_recalibrated(done: Recalibrated, as_json: bool) -> None:
-    """Say what the calibration holds, and how far its alarm rate can be trusted."""
+    """Print what the calibration holds, and how far its alarm rate can be trusted."""
     found, console = done.as_json(), Console()
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")

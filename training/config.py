@@ -1,4 +1,4 @@
-"""The choices of one training run, each with its reason; saved in run.json beside the weights."""
+"""The choices of one training run, each with its reason; saved in its run.json."""
 
 from __future__ import annotations
 
@@ -9,87 +9,87 @@ POLICIES = ("crossfit", "percentile")
 
 @dataclass(frozen=True)
 class FitConfig:
-    """What `fit` needs to know beside the data and the shape of the network."""
+    """What `fit` needs to know besides the data and the shapes of the networks."""
 
     steps: int = 1200
-    """Of the autoencoder, the same in every fold and round: a network trained for longer would
-    score lower. Chosen for the half hour that a whole run may take, not by a comparison."""
+    """Of the autoencoder, the same in every fold and round, because a network that trains longer
+    scores lower. Chosen so that a whole run takes half an hour, not by a comparison."""
 
     batch_size: int = 16
     """Enough for batch normalisation; a batch of 16 takes 0.07 s on one core, of the inspector
     0.2 s."""
 
     learning_rate: float = 2e-3
-    """Of the autoencoder. Twice as much gave a validation MSE of .0237 against .0242: noise."""
+    """Of the autoencoder. Twice the rate gave a validation MSE of .0237, not .0242: noise."""
 
     weight_decay: float = 0.05
-    """Meant for the wide layers around the code, which could memorise slices; not tuned."""
+    """For the wide layers around the code, which could memorise slices; not tuned."""
 
     warmup_steps: int = 60
-    """Batch statistics of the first steps are poor; not tuned."""
+    """The batch statistics of the first steps are poor; not tuned."""
 
     anatomy_steps: int = 250
-    """Of the inspector, on labelled slices alone; then it labels the others."""
+    """Of the inspector, on labelled slices only; then it labels the others."""
 
     inspector_steps: int = 1000
-    """Of the inspector, all tasks. Chosen for the same half hour."""
+    """Of the inspector, on all tasks. Chosen for the same half hour."""
 
     inspector_learning_rate: float = 3e-3
     """2e-3 with half the batch and twice the steps was no better."""
 
     shrinkage: float = 0.1
-    """Of the features' correlation towards the identity; .3 found as many faults (.848, .852)."""
+    """Of the features' correlation towards the identity; .3 found faults as well (.848, .852)."""
 
     policy: str = "crossfit"
-    """How the training set is cleaned; `percentile` is the plain loop, kept for comparison."""
+    """How the training set is cleaned; `percentile` is the simple loop, kept for comparison."""
 
     rounds: int = 2
-    """Cleanings: train, compute errors, remove, retrain. Crossfit stops earlier where labels have
-    settled; the plain loop runs them all. 0 removes nothing. Each took 14
-    minutes for 319 slices, beside other work."""
+    """Of cleaning: train, compute errors, remove, retrain. Crossfit stops earlier once the outliers
+    no longer change; the simple loop runs all rounds. 0 removes nothing. A round took 14 minutes
+    for 319 slices, on a machine with other work."""
 
     folds: int = 3
-    """Crossfit: each image is scored by a network trained on the two thirds it is not in. More
-    folds train on more and cost more."""
+    """Crossfit: each image is scored by a network trained on the two thirds without it. With more
+    folds, each network trains on more images, at a higher cost."""
 
     cut: float = 3.5
     """Crossfit: largest robust z that is not an outlier (Iglewicz & Hoaglin, 1993)."""
 
     cap: float = 0.30
-    """Crossfit: quarantining a larger share stops the run with a question: a median of mostly bad
-    images calls the good ones outliers."""
+    """Crossfit: if a larger share went to quarantine, the run stops and asks, because a median of
+    mostly bad images makes the good ones outliers."""
 
     settled: float = 0.01
-    """Crossfit: stop when a round changes the label of fewer images than this share."""
+    """Crossfit: stop when a round moves a smaller share of the images in or out of quarantine."""
 
     remove_percent: float = 5.0
-    """Plain loop: share of the current training slices removed in a round, the worst; a guess at
-    how many are bad, as is any fixed share."""
+    """Simple loop: percentage of the current training slices, the worst, that a round removes; like
+    any fixed share, a guess at how many are bad."""
 
     holdout_fraction: float = 0.20
-    """Patients that nothing is chosen on: every reported number comes from them."""
+    """Share of the patients that nothing is chosen on: all reported numbers come from them."""
 
     percentile: float = 95.0
-    """Of the kept slices' out-of-fold MSE, the threshold that is kept beside the calibration."""
+    """Of the kept slices' out-of-fold MSE: the threshold that is saved with the calibration."""
 
     seed: int = 0
-    """Split, weights, order and augmentation all follow from it."""
+    """Of the split, the weights, the order and the augmentation."""
 
     shift: float = 0.04
-    """Augmentation: largest shift, as a share of the side. Twice the shift and zoom rebuilt
-    held-out patients no better and left 33 % of axial images above them instead of 73 %."""
+    """Augmentation: largest shift, as a share of the side. With twice the shift and zoom, held-out
+    patients were rebuilt no better, and 33 % instead of 73 % of axial images scored above them."""
 
     zoom: float = 0.06
     """Augmentation: largest change of scale. No rotation and no flips: those are anomalies."""
 
     gain: float = 0.10
-    """Augmentation: largest change of brightness and of gamma, as between coils and windows."""
+    """Augmentation: largest change of brightness and gamma, as coils and windows cause."""
 
     alarm_rate: float = 0.05
     """Share of usual slices that the model may call anomalies; a request can ask for another."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Refuse impossible values."""
         if min(self.steps, self.batch_size, self.anatomy_steps, self.inspector_steps) < 1:
             raise ValueError("steps and batch_size start at 1")
         if self.rounds < 0:

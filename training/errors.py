@@ -2,12 +2,12 @@
 
 TrainingError
 ├── NoImages          nothing readable was found
-├── ChangedWhileRead  a file is another one than a moment ago
+├── ChangedWhileRead  a file changed while it was read
 ├── TooFewImages      not enough images or patients to train, split or clean
 ├── TooDirty          cleaning would quarantine more than the cap allows
-├── WrongOverrides    the file of a person's decisions cannot be honoured
+├── WrongOverrides    a file of human decisions cannot be followed
 ├── WrongMasks        a mask of the tissues cannot be used
-├── OtherData         the data are not those that the model was trained from
+├── OtherData         the data are not those that the model was trained on
 ├── NotResumable      the run folder does not belong to this data or these options
 ├── WorkerLost        a process that trained a fold was killed
 └── Diverged          the loss, or a score, is no longer finite
@@ -25,7 +25,7 @@ class NoImages(TrainingError):
 
 
 class ChangedWhileRead(TrainingError):
-    """A file is another one than a moment ago."""
+    """A file changed while it was read."""
 
 
 class TooFewImages(TrainingError):
@@ -37,7 +37,7 @@ class TooDirty(TrainingError):
 
 
 class WrongOverrides(TrainingError):
-    """The file of a person's decisions cannot be honoured."""
+    """A file of human decisions cannot be followed."""
 
 
 class WrongMasks(TrainingError):
@@ -45,7 +45,7 @@ class WrongMasks(TrainingError):
 
 
 class OtherData(TrainingError):
-    """The data are not those that the model was trained from."""
+    """The data are not those that the model was trained on."""
 
 
 class NotResumable(TrainingError):

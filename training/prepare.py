@@ -1,4 +1,4 @@
-"""Begin a run, or go on with one: read the images, hold out patients, say what belongs together."""
+"""Start or resume a run: read the images, hold out patients, group what belongs together."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CACHE = "cache"
 
 @dataclass(frozen=True)
 class Started:
-    """A run before its first training.
+    """A run that is ready for its first training.
 
     Args:
         images: everything that was read.
         labels: the .npy file of their tissues.
-        split: its patients; the held-out ones take no part in anything before the last measure.
-        members: what belongs together of those to train on, and what a person decided.
+        split: of its patients; the held-out ones are used in the final measurement only.
+        members: which training images belong together, and what a person decided about them.
         state: the content of run.json so far.
     """
 
@@ -47,7 +47,7 @@ class Started:
     state: dict[str, Any]
 
     def sources(self, indices: IndexArray) -> list[Source]:
-        """Tell where some of the images came from."""
+        """Return where some of the images came from."""
         return [self.images.sources[index] for index in indices]
 
 
@@ -56,16 +56,16 @@ def start(
     folder: Path,
     on_file: Callable[[int, int], None] = lambda done, total: None,
 ) -> Started:
-    """Read and part the images, and write the first run.json.
+    """Read and split the images, and write the first run.json.
 
     Args:
         options: of the run.
-        folder: of the run; it may hold a run that was cut off.
-        on_file: told (steps done, steps in all) of reading.
+        folder: of the run; it may hold an interrupted run.
+        on_file: called with (steps done, steps in all) while reading.
 
     Raises:
         TrainingError: nothing readable, too few patients, other images than before, decisions
-            about images that are not there.
+            about images that do not exist.
     """
     folder.mkdir(parents=True, exist_ok=True)
     salt, data = _salt(folder), [Path(path) for path in options.data]
@@ -86,11 +86,11 @@ def start(
 
 
 def _label(options: Options, data: Sequence[Path], images: Collection, folder: Path) -> Path:
-    """Say where vertebrae, canal and discs are: by people's masks, else by an earlier model.
+    """Label vertebrae, canal and discs: by masks that people drew, else by an earlier model.
 
     Raises:
         WrongMasks: a mask does not fit, or no slice has one.
-        ModelError: there is no such model, or it is damaged.
+        ModelError: the model does not exist or is damaged.
     """
     if options.masks:
         return label_by_masks(images, data, Path(options.masks), folder)
@@ -98,10 +98,10 @@ def _label(options: Options, data: Sequence[Path], images: Collection, folder: P
 
 
 def _check_alarm_rate(options: Options, sources: Sequence[Source]) -> None:
-    """Refuse a rate that the calibration will not allow, before any hour is spent.
+    """Refuse an alarm rate that the calibration will not allow, before hours are spent.
 
     Raises:
-        TooFewImages: fewer studies than the rate takes; says how many it takes.
+        TooFewImages: too few studies for the alarm rate; the message says how many are needed.
     """
     n_studies = len({source.study for source in sources})
     try:
@@ -111,7 +111,7 @@ def _check_alarm_rate(options: Options, sources: Sequence[Source]) -> None:
 
 
 def _salt(folder: Path) -> str:
-    """Draw the run's salt, or read it from run.json: other runs hash the same image differently."""
+    """Draw the run's salt or read it from run.json; each run hashes the same image differently."""
     if (folder / report.RUN_FILE).exists():
         return str(read_run(folder).get("salt", ""))
     return secrets.token_hex(16)
@@ -134,7 +134,7 @@ def _split(images: Collection, options: Options) -> Split:
 
 
 def _overrides(options: Options, folder: Path) -> tuple[Override, ...]:
-    """Join the decisions that were named with those that lie in the run's folder.
+    """Join the decisions given as an option with those in the run's folder.
 
     Raises:
         WrongOverrides: the file in the folder cannot be read.
@@ -149,7 +149,7 @@ def _overrides(options: Options, folder: Path) -> tuple[Override, ...]:
 def _begin(
     options: Options, folder: Path, images: Collection, split: Split, salt: str
 ) -> dict[str, Any]:
-    """Write run.json before the first epoch; a folder of other data is not gone on with."""
+    """Write run.json before the first training; a folder of other data is refused."""
     digest = images.digest()
     if (folder / report.RUN_FILE).exists():
         before = read_run(folder)

@@ -1,4 +1,4 @@
-"""Calibrate, measure held-out patients, put the model into the store."""
+"""Calibrate, measure on held-out patients, save the model in the store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FloatArray = NDArray[np.float32]
 
 
 def calibrate_kept(scores: ScoreArray, sources: Sequence[Source], alarm_rate: float) -> Calibration:
-    """Calibrate with the kept images' scores by networks that never saw their patients.
+    """Calibrate on the kept images, scored by networks that never saw their patients.
 
     Args:
         scores: all columns, [N, K].
@@ -38,7 +38,7 @@ def calibrate_kept(scores: ScoreArray, sources: Sequence[Source], alarm_rate: fl
         alarm_rate: saved with the model.
 
     Raises:
-        TooFewImages: fewer studies than the alarm rate takes; says how many it takes.
+        TooFewImages: too few studies for the alarm rate; the message says how many are needed.
     """
     try:
         return _usual(scores, sources).calibrate(alarm_rate)
@@ -49,12 +49,12 @@ def calibrate_kept(scores: ScoreArray, sources: Sequence[Source], alarm_rate: fl
 
 
 def decide(errors: ScoreArray, sources: Sequence[Source], config: FitConfig) -> Decision:
-    """Take the MSE threshold from images by networks that never saw their patients.
+    """Choose the threshold of the MSE by networks that never saw the images' patients.
 
     Args:
         errors: out-of-fold reconstruction MSE of the kept images, [N].
         sources: of the same images.
-        config: which percentile.
+        config: has the percentile.
     """
     return Decision(
         threshold=float(np.percentile(errors, config.percentile)),
@@ -67,7 +67,7 @@ def decide(errors: ScoreArray, sources: Sequence[Source], config: FitConfig) -> 
 def measure(
     scores: ScoreArray, sources: Sequence[Source], calibration: Calibration, decision: Decision
 ) -> dict[str, float]:
-    """Say how the model judges the held-out patients, on whom nothing was chosen.
+    """Measure the model on the held-out patients, on whom nothing was chosen.
 
     Args:
         scores: theirs, all columns, [N, K].
@@ -93,7 +93,7 @@ def _usual(scores: ScoreArray, sources: Sequence[Source]) -> UsualSlices:
 
 
 def describe(calibration: Calibration) -> dict[str, Any]:
-    """Say what a calibration rests on, with the 90 % upper bound of its realised rate."""
+    """Describe a calibration for run.json, with the 90 % bound of its realised alarm rate."""
     return {
         "alarm_rate": calibration.alarm_rate,
         "slices": len(calibration.scores),
@@ -103,7 +103,7 @@ def describe(calibration: Calibration) -> dict[str, Any]:
 
 
 def golden_inputs(spec: InputSpec) -> FloatArray:
-    """Make the slices that travel with the model: phantoms, so that no patient's image does."""
+    """Make the slices that travel with the model: phantoms, never images of patients."""
     kinds = ("none", "none", "lesion", "noise")
     return np.stack([to_input(phantom_slice(0, i, kind), spec) for i, kind in enumerate(kinds)])
 
@@ -116,7 +116,7 @@ def save(
     n_removed: int,
     metrics: dict[str, float],
 ) -> str:
-    """Put the model into the store; returns its tag.
+    """Save the model in the store and return its tag.
 
     Raises:
         ModelError: the store refused it.

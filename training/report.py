@@ -1,4 +1,4 @@
-"""Write what a run leaves behind: metrics.csv, loss.png, errors.png."""
+"""Write the records of a run: metrics.csv, loss.png, errors.png."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ERRORS_PLOT = "errors.png"
 
 
 def write_metrics(path: Path, history: Sequence[EpochMetrics]) -> None:
-    """Write one line a stretch of steps."""
+    """Write a line for each stretch of steps."""
     columns = [field.name for field in fields(EpochMetrics)]
     write_csv(path, columns, (asdict(metrics).values() for metrics in history))
 
 
 def read_metrics(path: Path) -> dict[tuple[str, int], EpochMetrics]:
-    """Read what `write_metrics` wrote before a run was cut off: (network, step) -> line."""
+    """Read what `write_metrics` wrote before an interruption: (network, step) -> line."""
     if not path.exists():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
@@ -46,7 +46,7 @@ def read_metrics(path: Path) -> dict[tuple[str, int], EpochMetrics]:
 
 
 def plot_loss(path: Path, history: Sequence[EpochMetrics]) -> None:
-    """Draw the loss of both networks over the steps of the last training."""
+    """Plot the loss of both networks over the steps of the final training."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     networks = sorted({metrics.network for metrics in history})
     for axes, name in zip(
@@ -65,7 +65,7 @@ def plot_errors(
     keep: NDArray[np.bool_],
     threshold: float,
 ) -> None:
-    """Draw the training slices' errors by the first network and by the last.
+    """Plot the training slices' errors by the first network and by the last.
 
     Args:
         path: of the PNG.

@@ -1,4 +1,4 @@
-"""One `fit` from folders to a saved model, in a folder that it can be resumed from."""
+"""One `fit`, from folders of files to a saved model, in a run folder it can resume from."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Hooks:
     """Where progress goes; silent by default.
 
     Args:
-        on_file: told (steps done, steps in all) of reading.
-        on_steps: told of every stretch of steps of every fold, and of its end.
-        on_epoch: told of every stretch of steps of the last training.
+        on_file: called with (steps done, steps in all) while reading.
+        on_steps: called after every stretch of steps of every fold, and at its end.
+        on_epoch: called after every stretch of steps of the final training.
     """
 
     on_file: Callable[[int, int], None] = lambda done, total: None
@@ -50,19 +50,19 @@ class Hooks:
 
 
 def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[str, Any]:
-    """Load, hold out patients, clean, train, decide, save; the outcomes are in run.json.
+    """Load, hold out patients, clean, train, calibrate, save; the results are in run.json.
 
     Args:
         options: what to do.
         folder: of this run; trainings found in it are continued.
-        hooks: told of progress.
+        hooks: called with the progress.
 
     Returns:
         The content of run.json.
 
     Raises:
-        TrainingError: nothing readable, too little or too dirty data, changed data, a loss out of
-            bounds.
+        TrainingError: nothing readable, too little or too dirty data, changed data, a loss that is
+            not finite.
         ModelError: the model store refused the model.
     """
     hooks, clock = hooks or Hooks(), [time.perf_counter()]
@@ -71,7 +71,7 @@ def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[
     clock.append(time.perf_counter())
     cleaned = _clean(options, folder, run, hooks)
     kept = run.sources(run.split.train[cleaned.keep])
-    # Before the last training: too few studies may be left for the alarm rate.
+    # Before the final training, because too few studies may be left for the alarm rate.
     calibration = release.calibrate_kept(
         cleaned.scores[cleaned.keep], kept, options.config.alarm_rate
     )
@@ -96,7 +96,7 @@ def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[
 
 
 def _clean(options: Options, folder: Path, run: Started, hooks: Hooks) -> Cleaned:
-    """Clean, and leave the audit also where the cleaning stops with a question."""
+    """Clean, and write the audit even where the cleaning stops and asks."""
     setup = Setup(
         train_and_score=train_and_score,
         columns=COLUMNS,
@@ -123,7 +123,7 @@ def _clean(options: Options, folder: Path, run: Started, hooks: Hooks) -> Cleane
 
 def _audit(folder: Path, run: Started, rounds: Sequence[Round], setup: Setup) -> None:
     """Write audit.csv and audit.html."""
-    # The plain loop's last networks that did not see an image are those of the calibration.
+    # The simple loop's only networks that did not see an image are those of the calibration.
     last = len(rounds) + (setup.config.policy == "percentile")
     rows = audit_rows(run.sources(run.split.train), rounds, run.members, COLUMNS)
     write_audit(folder / AUDIT_TABLE, rows)
@@ -134,7 +134,7 @@ def _audit(folder: Path, run: Started, rounds: Sequence[Round], setup: Setup) ->
 def _pictures(
     rows: Sequence[AuditRow], run: Started, last: int, setup: Setup
 ) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
-    """Read each image and rebuild it by the network that judged it: picture, residual map."""
+    """Read each image and rebuild it by the network that scored it: picture, residual map."""
 
     @cache
     def of_fold(fold: int) -> TrainedDetector:
@@ -149,7 +149,7 @@ def _pictures(
 def _train(
     options: Options, folder: Path, run: Started, cleaned: Cleaned, hooks: Hooks
 ) -> TrainedDetector:
-    """Train the networks that are saved, on what cleaning kept."""
+    """Train the networks that are saved, on the images that cleaning kept."""
     history = report.read_metrics(folder / report.METRICS_FILE)
 
     def on_epoch(metrics: EpochMetrics) -> None:
@@ -182,7 +182,7 @@ def _release(
     calibration: Calibration,
     trained: TrainedDetector,
 ) -> dict[str, Any]:
-    """Decide, measure and save; returns what run.json says of it."""
+    """Choose the threshold, measure and save; returns what goes into run.json."""
     keep, holdout = cleaned.keep, run.split.holdout
     kept, n_removed = run.sources(run.split.train[keep]), int((~keep).sum())
     decision = release.decide(cleaned.scores[keep, 0], kept, options.config)

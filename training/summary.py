@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
-    """Say what was trained on, what came out, and what to do next."""
+    """Print what was trained on, what came out, and what to do next."""
     if as_json:
         _print_json(state | {"run": str(folder)})
         return
@@ -59,7 +59,7 @@ def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
 
 
 def print_phantoms(out: Path, count: int, as_json: bool) -> None:
-    """Say where the files are."""
+    """Print where the files are."""
     if as_json:
         _print_json({"out": str(out), "count": count, "truth": str(out / "truth.csv")})
         return
@@ -92,7 +92,7 @@ def print_evaluation(evaluation: Evaluation, folder: Path, as_json: bool) -> Non
 
 
 def _console() -> Console:
-    """A terminal's own width; a file or a pipe has none, and the tables need room."""
+    """Use the terminal's width; a file or a pipe has none, and the tables need space."""
     console = Console()
     return console if console.is_terminal else Console(width=160)
 

@@ -1,1 +1,1 @@
-"""Turn folders of DICOM files into what networks are trained on."""
+"""Turn folders of DICOM files into the inputs and labels that networks are trained on."""

@@ -1,7 +1,7 @@
-"""Keep model inputs decoded on disk: float16, one .npy file for a set of files, mapped when read.
+"""Keep decoded model inputs on disk: float16, one .npy file for a set of files, memory-mapped.
 
-A hundred thousand slices of 192 x 192 pixels take 7 GB there and next to nothing in memory. Half
-precision keeps eleven bits: more than most files hold after windowing.
+A hundred thousand slices of 192 x 192 pixels take 7 GB on disk and next to nothing in memory. Half
+precision keeps eleven bits, more than most files have after windowing.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ Progress = Callable[[int, int], None]
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 
-# Raise it whenever preprocessing makes other pixels of the same file.
+# Raise it whenever preprocessing changes what it makes of a file.
 _FORMAT = 1
-# Numpy leaves the interpreter lock only for parts of the decoding: more threads gain nothing.
+# Numpy releases the interpreter lock for parts of the decoding only: more threads gain nothing.
 _THREADS = 4
-_AHEAD = 16  # files that wait decoded at most
+_AHEAD = 16  # files decoded ahead, at most
 UNREADABLE = "unreadable_file"
 COPY = -1
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one file gave.
+    """The outcome of decoding one file.
 
     Args:
         frames: numbers of the frames that became inputs, from 1.
-        rows: where each lies in the array; COPY where its pixels are those of an earlier one.
-        code: why the file, or a frame of it, was refused; empty if all went well.
+        rows: of the frames in the array; COPY where the pixels equal those of an earlier row.
+        code: why the file or one of its frames was refused; empty if none was.
     """
 
     frames: tuple[int, ...]
@@ -53,12 +53,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Decoded files: an array on disk, and what each file gave.
+    """Decoded files: an array on disk, and the outcome for each file.
 
     Args:
         path: the .npy file, float16 [N, 1, S, S] in [0, 1]; its name is a hash of the files.
         sha256: of its content.
-        entries: one of each file.
+        entries: one for each file.
     """
 
     path: Path
@@ -77,16 +77,16 @@ def decode(
     folder: Path,
     progress: Progress = lambda done, total: None,
 ) -> Inputs:
-    """Decode files, or find them decoded before, by their content and not by their date.
+    """Decode files, or find them in the cache by their content, not by their dates.
 
     Args:
-        files: in the order of the rows.
+        files: in the order of the rows to write.
         spec: how an image becomes the model's input.
         folder: of the cache.
         progress: called with (steps done, steps in all): each file is hashed, then decoded.
 
     Raises:
-        ChangedWhileRead: a file is another one than a moment ago.
+        ChangedWhileRead: a file changed while it was read.
     """
     total = 2 * len(files)
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -114,7 +114,7 @@ def decode(
 
 
 def in_order(pool: ThreadPoolExecutor, work: Callable[[_A], _B], of: Iterable[_A]) -> Iterator[_B]:
-    """Work on items in the pool, a few ahead; yields results in order, holding only those few."""
+    """Process items in the pool, a few ahead of the caller; yields the results in order."""
     waiting = deque[Future[_B]]()
     for item in of:
         waiting.append(pool.submit(work, item))
@@ -125,7 +125,7 @@ def in_order(pool: ThreadPoolExecutor, work: Callable[[_A], _B], of: Iterable[_A
 
 
 class _Rows:
-    """An .npy file that grows by images, each different from all before."""
+    """An .npy file that grows by one image at a time, without copies."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._shape, self._n = file, (1, size, size), 0
@@ -133,7 +133,7 @@ class _Rows:
         self._write_header()
 
     def add(self, x: HalfArray) -> int:
-        """Append one image and return its row; COPY if it is there already."""
+        """Append an image and return its row; COPY if the file has it already."""
         content = x.tobytes()
         digest = hashlib.sha256(content).digest()
         if digest in self._rows:
@@ -166,7 +166,7 @@ def _hash_file(path: Path) -> str:
 
 
 def _decode(path: Path, expected: str, spec: InputSpec) -> tuple[list[tuple[int, HalfArray]], str]:
-    """Read one file: its frames' numbers and inputs, and a code if a frame could not be read."""
+    """Read a file: numbers and inputs of its frames, and a code if one could not be read."""
     images: list[tuple[int, HalfArray]] = []
     try:
         content = path.read_bytes()
@@ -188,7 +188,7 @@ def _key(hashes: Sequence[str], spec: InputSpec) -> str:
 
 
 def _find(folder: Path, key: str) -> Inputs | None:
-    """Return what was decoded before, if it is whole; what is damaged is decoded again."""
+    """Return what was decoded before, if it is intact; otherwise it is decoded again."""
     path = folder / f"{key}.npy"
     try:
         index = json.loads((folder / f"{key}.json").read_text("utf-8"))
@@ -201,7 +201,7 @@ def _find(folder: Path, key: str) -> Inputs | None:
 
 
 def _save(folder: Path, key: str, entries: Sequence[Entry]) -> Inputs:
-    """Rename the array, then write the index: what is indexed is whole."""
+    """Rename the array, then write the index, so that what is indexed is complete."""
     path = folder / f"{key}.npy"
     (folder / f"{key}.npy.part").replace(path)
     sha256 = _hash_file(path)

@@ -1,4 +1,4 @@
-"""Folders of DICOM files -> model inputs with the patient each belongs to."""
+"""Folders of DICOM files -> model inputs, each with the patient that it belongs to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sys import intern
 
 from preprocessing import ImageError, InputSpec, Slice, SliceFacts, open_image, read_frames
 from training.data.cache import COPY, Entry, HalfArray, Inputs, decode, in_order
-from training.data.files import Found, leave_out, walk
+from training.data.files import InputFile, leave_out, walk
 from training.errors import ChangedWhileRead, NoImages
 
 _THREADS = 4
@@ -30,8 +30,8 @@ class Source:
         group: its patient's key.
         study: its study's key.
         series: its series' key.
-        sop_hash: salted hash of SOPInstanceUID and frame: tells an image without naming it.
-        facts: what the header says, its identifiers and free text taken out.
+        sop_hash: salted hash of SOPInstanceUID and frame: identifies an image without naming it.
+        facts: what the header says, without identifiers and free text.
     """
 
     path: str
@@ -45,7 +45,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that gave no image, and why, as a stable code."""
+    """A file that could not be read in full, and why, as a stable code."""
 
     path: str
     code: str
@@ -53,16 +53,16 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Collection:
-    """Images in a fixed order; `sources[i]` tells of `x[i]`.
+    """Images in a fixed order; `sources[i]` describes `x[i]`.
 
     Args:
-        x: float16 [N, 1, S, S] in [0, 1], mapped from disk: convert batches, never all of it.
-        path: the .npy file that `x` is mapped from; gone where no cache was named.
+        x: float16 [N, 1, S, S] in [0, 1], memory-mapped: convert it by batches, never as a whole.
+        path: the .npy file that `x` is mapped from; deleted already if no cache was named.
         sha256: of that file.
         sources: where each image came from.
-        skipped: files that could not be read, or not all frames of them.
-        duplicates: files with an image that has the pixels of an earlier one.
-        n_excluded: files left out because the user said so.
+        skipped: files that could not be read, or not in full.
+        duplicates: files with an image whose pixels equal those of an earlier one.
+        n_excluded: number of files that the user excluded.
     """
 
     x: HalfArray
@@ -75,11 +75,11 @@ class Collection:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The patients, sorted."""
+        """The patients' keys, sorted."""
         return tuple(sorted({source.group for source in self.sources}))
 
     def digest(self) -> str:
-        """Hash pixels, order and patients: what a resumed run must find unchanged."""
+        """Hash pixels, order and patients, which must not change before a run is resumed."""
         state = hashlib.sha256(self.sha256.encode())
         state.update(repr([(s.path, s.frame, s.group) for s in self.sources]).encode())
         return state.hexdigest()
@@ -96,20 +96,21 @@ def load_images(
 ) -> Collection:
     """Read every frame of every DICOM file under the inputs.
 
-    What cannot be read is listed in `skipped`, never fatal. Of images with the same input, pixel
-    for pixel, the first stays: a copy under another patient would leak between the sets.
+    Files that cannot be read are listed in `skipped` and do not stop the reading. Of images with
+    equal pixels only the first is kept: a copy under another patient's name could put it into both
+    the training set and the held-out set.
 
     Args:
         inputs: files and folders.
         spec: how an image becomes the model's input.
-        exclude: relative paths to leave out; a path matches files that end in it.
-        cache: folder that keeps the decoded images; by default they are gone with the collection.
-        salt: of the hashes that stand for SOPInstanceUIDs.
+        exclude: relative paths to leave out; a path matches the files that end in it.
+        cache: folder that keeps the decoded images; by default the collection alone keeps them.
+        salt: of the hashes that replace SOPInstanceUIDs.
         progress: called with (steps done, steps in all).
 
     Raises:
-        NoImages: nothing readable; the message says what was found.
-        ChangedWhileRead: a file is another one than a moment ago.
+        NoImages: nothing is readable; the message says what was found.
+        ChangedWhileRead: a file changed while it was read.
     """
     found = list(walk(inputs))
     kept = leave_out(found, exclude)
@@ -126,7 +127,7 @@ def load_images(
         x = decoded.open()
     finally:
         if cache is None:
-            shutil.rmtree(folder)  # what is mapped stays readable
+            shutil.rmtree(folder)  # a mapped file stays readable
     return Collection(
         x=x,
         path=decoded.path,
@@ -156,7 +157,7 @@ def read_slices(inputs: Sequence[Path], wanted: Iterable[Source]) -> list[Slice]
 def iterate_slices(
     inputs: Sequence[Path], wanted: Iterable[Source]
 ) -> Iterator[tuple[Source, Slice]]:
-    """Read some images again, each once, one after the other, in the order of the collection.
+    """Read some images again, one after the other, in the order of the collection.
 
     Args:
         inputs: what `load_images` was given.
@@ -176,29 +177,29 @@ def count_codes(skipped: Iterable[Skipped]) -> dict[str, int]:
     return dict(Counter(s.code for s in skipped).most_common())
 
 
-def _frames(file: Found) -> Iterator[Slice]:
+def _frames(file: InputFile) -> Iterator[Slice]:
     return read_frames(file.path.read_bytes())
 
 
-def _sources(files: Sequence[Found], decoded: Inputs, salt: str) -> tuple[Source, ...]:
-    """Tell of every row; headers are read again, so that no identity has to be kept on disk."""
+def _sources(files: Sequence[InputFile], decoded: Inputs, salt: str) -> tuple[Source, ...]:
+    """Describe every row; headers are read again, so that no identifier is kept on disk."""
     with ThreadPoolExecutor(_THREADS) as pool:
         jobs = zip(files, decoded.entries, strict=True)
-        told = list(in_order(pool, lambda job: _tell(*job, salt), jobs))
+        by_file = list(in_order(pool, lambda job: _sources_of_file(*job, salt), jobs))
     shared: dict[SliceFacts, SliceFacts] = {}
     sources = [
         replace(source, facts=shared.setdefault(source.facts, source.facts))
-        for of_file in told
+        for of_file in by_file
         for source in of_file
     ]
     return _join_studies(sources)
 
 
-def _tell(file: Found, entry: Entry, salt: str) -> list[Source]:
-    """Tell where the rows of one file came from.
+def _sources_of_file(file: InputFile, entry: Entry, salt: str) -> list[Source]:
+    """Describe the rows of one file.
 
     Raises:
-        ChangedWhileRead: the file is another one than a moment ago.
+        ChangedWhileRead: the file changed while it was read.
     """
     if not entry.frames:
         return []
@@ -213,7 +214,7 @@ def _tell(file: Found, entry: Entry, salt: str) -> list[Source]:
     return sources
 
 
-def _source(file: Found, number: int, facts: SliceFacts, salt: str) -> Source:
+def _source(file: InputFile, number: int, facts: SliceFacts, salt: str) -> Source:
     group = _group(facts, file)
     study, series = facts.study_instance_uid, facts.series_instance_uid
     image = f"{salt}/{facts.sop_instance_uid or file.name}/{number}"
@@ -235,8 +236,8 @@ def _source(file: Found, number: int, facts: SliceFacts, salt: str) -> Source:
     )
 
 
-def _group(facts: SliceFacts, file: Found) -> str:
-    """Name the patient: PatientID, else the study, else the folder."""
+def _group(facts: SliceFacts, file: InputFile) -> str:
+    """Identify the patient: by PatientID, else by the study, else by the folder."""
     if facts.patient_id:
         return f"patient:{facts.patient_id}"
     if facts.study_instance_uid:
@@ -245,7 +246,7 @@ def _group(facts: SliceFacts, file: Found) -> str:
 
 
 def _join_studies(sources: Sequence[Source]) -> tuple[Source, ...]:
-    """Give files without a PatientID the patient that others of their study name."""
+    """Assign files without a PatientID to the patient that other files of their study name."""
     named = {
         source.study: source.group for source in sources if source.group.startswith("patient:")
     }
@@ -260,7 +261,7 @@ def _join_studies(sources: Sequence[Source]) -> tuple[Source, ...]:
 def _what_was_found(
     inputs: Sequence[Path], n_files: int, n_excluded: int, skipped: Sequence[Skipped]
 ) -> str:
-    """Say why nothing is left, in one line."""
+    """Explain in one line why nothing is left."""
     places = ", ".join(str(path) for path in inputs)
     if not n_files:
         return f"no files under {places}; name a folder with MR DICOM files"

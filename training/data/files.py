@@ -1,4 +1,4 @@
-"""Find the files that the user named, and leave out those that the user excluded."""
+"""Find the files under what the user named, without those that the user excluded."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ TRUTH_FILE = "truth.csv"  # the labels that `phantom` writes next to its images;
 
 
 @dataclass(frozen=True)
-class Found:
-    """One file: where it is, its path relative to what the user named, and that folder's name."""
+class InputFile:
+    """A file to read.
+
+    Args:
+        path: of the file.
+        name: its path relative to the folder that the user named.
+        base: name of that folder.
+    """
 
     path: Path
     name: str
     base: str
 
 
-def walk(inputs: Sequence[Path]) -> Iterator[Found]:
-    """List files in an order that is the same on every machine, each once."""
+def walk(inputs: Sequence[Path]) -> Iterator[InputFile]:
+    """List files, each once, in an order that is the same on every machine."""
     seen: set[Path] = set()
     for given in inputs:
         if given.is_file():
@@ -34,7 +40,7 @@ def walk(inputs: Sequence[Path]) -> Iterator[Found]:
         for file in files:
             if (resolved := file.resolve()) not in seen:
                 seen.add(resolved)
-                yield Found(file, file.relative_to(base).as_posix(), base.resolve().name)
+                yield InputFile(file, file.relative_to(base).as_posix(), base.resolve().name)
 
 
 def _is_ours_or_hidden(file: Path, base: Path) -> bool:
@@ -43,25 +49,25 @@ def _is_ours_or_hidden(file: Path, base: Path) -> bool:
     )
 
 
-def leave_out(found: list[Found], exclude: Iterable[str]) -> list[Found]:
-    """Drop files whose path ends in an excluded one, folder by folder, not letter by letter."""
+def leave_out(files: list[InputFile], exclude: Iterable[str]) -> list[InputFile]:
+    """Drop files whose path ends in an excluded one, compared by whole names of folders."""
     endings = {PurePosixPath(name).parts for name in exclude}
     if not endings:
-        return found
+        return files
     lengths = {len(ending) for ending in endings}
 
-    def is_excluded(file: Found) -> bool:
+    def is_excluded(file: InputFile) -> bool:
         parts = file.path.resolve().parts
         return any(parts[-length:] in endings for length in lengths)
 
-    return [file for file in found if not is_excluded(file)]
+    return [file for file in files if not is_excluded(file)]
 
 
 def read_exclusions(path: Path) -> list[str]:
-    """Read paths to leave out: one a line, or the `path` column of a CSV file.
+    """Read the paths to leave out: one in each line, or the column `path` of a CSV file.
 
     Raises:
-        ValueError: a CSV file without a column `path`.
+        ValueError: a CSV file has no column `path`.
     """
     text = path.read_text("utf-8-sig")
     if path.suffix.lower() != ".csv":

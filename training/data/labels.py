@@ -1,4 +1,4 @@
-"""Keep the tissues that people outlined beside the decoded inputs: uint8, one .npy file."""
+"""Keep the masks that people drew next to the decoded inputs: uint8, one .npy file."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _ROWS_AT_ONCE = 256
 
 
 def label_by_masks(images: Collection, data: Sequence[Path], masks: Path, folder: Path) -> Path:
-    """Bring every mask into the form of its model input.
+    """Bring every mask onto the grid of its model input.
 
     Args:
-        images: what `load_images` made of the data.
+        images: what `load_images` returned for the data.
         data: files and folders.
         masks: folder of PNG files, each with the file name of its slice; values are 0 background,
             1 vertebra, 2 canal, 3 disc.
         folder: of the cache.
 
     Returns:
-        A .npy file, uint8 [N, S, S], NO_LABEL all over a slice without a mask; named by a hash of
-        what is in it, and done before, it is not done again.
+        A .npy file, uint8 [N, S, S], filled with NO_LABEL for a slice without a mask. It is named
+        by a hash of its content; if it exists already, it is used as it is.
 
     Raises:
-        WrongMasks: the folder has no mask of these slices, or one that does not fit.
+        WrongMasks: the folder has no mask for these slices, or one that does not fit.
     """
     found = find_masks(masks, images.sources)
     state = hashlib.sha256(f"{_FORMAT}/{images.sha256}".encode())
@@ -61,7 +61,7 @@ def label_by_masks(images: Collection, data: Sequence[Path], masks: Path, folder
 
 @contextmanager
 def writing_labels(path: Path, images: Collection) -> Iterator[ByteArray]:
-    """Map a new file of labels, uint8 [N, S, S], aside; renamed when all is written."""
+    """Map a new file of labels, uint8 [N, S, S], under another name until it is complete."""
     n, _, size, _ = images.x.shape
     with aside(path) as part:
         labels = np.lib.format.open_memmap(part, "w+", np.uint8, (n, size, size))
@@ -70,7 +70,7 @@ def writing_labels(path: Path, images: Collection) -> Iterator[ByteArray]:
 
 
 def fit_mask(mask: ByteArray, spacing_mm: tuple[float, float], size: int) -> ByteArray:
-    """Place a mask as `to_input` places its slice, taking the nearest label: [H, W] -> [S, S]."""
+    """Resize and pad a mask as `to_input` does its slice, by nearest label: [H, W] -> [S, S]."""
     height, width = fitted_shape(mask.shape, spacing_mm, size)
     rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(np.int64)
     columns = ((np.arange(width) + 0.5) * mask.shape[1] / width).astype(np.int64)
@@ -84,7 +84,7 @@ def read_mask(path: Path) -> ByteArray:
     """Read a PNG of labels, [H, W].
 
     Raises:
-        WrongMasks: it cannot be read, has colours, or other values than 0 to 3.
+        WrongMasks: it cannot be read, has colours, or values other than 0 to 3.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -95,8 +95,8 @@ def read_mask(path: Path) -> ByteArray:
         raise WrongMasks(f"{path.name} cannot be read; a PNG of labels is expected") from error
     if mask.ndim != 2 or mask.max(initial=0) >= _TISSUES:
         raise WrongMasks(
-            f"{path.name} is no mask: one channel is expected, 0 background, 1 vertebra, 2 canal,"
-            " 3 disc"
+            f"{path.name} is not a mask: one channel is expected, 0 background, 1 vertebra,"
+            " 2 canal, 3 disc"
         )
     return mask.astype(np.uint8)
 
@@ -112,7 +112,7 @@ def _fit(path: Path, image: Slice, size: int) -> ByteArray:
 
 
 def find_masks(folder: Path, sources: Sequence[Source]) -> dict[str, Path]:
-    """Find the masks of single-frame files by their names without the ending: path -> mask."""
+    """Find the masks of single-frame files by name, without the extension: path -> mask."""
     masks = {path.stem: path for path in sorted(folder.rglob("*.png"))}
     several = {source.path for source in sources if source.frame > 1}
     stems = {path: PurePosixPath(path).stem for path in sorted({s.path for s in sources} - several)}

@@ -1,4 +1,4 @@
-"""Part patients into a training and a held-out set that stay the same as data grows."""
+"""Split patients into a training set and a held-out set, both stable as data grow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.errors import TooFewImages
 
-SMALLEST_TRAINING_SET = 8  # below it batch normalisation has nothing to average
+SMALLEST_TRAINING_SET = 8  # batch normalisation needs several slices to average over
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class Split:
 
 
 def place(group: str, seed: int) -> float:
-    """Hash a patient's key to a number in [0, 1); neither order nor other patients matter."""
+    """Hash a patient's key to a number in [0, 1), independent of order and other patients."""
     digest = hashlib.sha256(f"{seed}/{group}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
 
 def split_groups(groups: Sequence[str], *, seed: int, holdout_fraction: float) -> Split:
-    """Part images by patient.
+    """Split images by patient.
 
-    A patient's set follows from the hash of its key and the seed alone, so that a patient never
-    changes sides when data are added or the command is run on another machine. With few patients
-    the held-out set can come out empty: then the patient nearest to it joins.
+    The set of a patient depends only on the seed and the hash of the patient's key, so that no
+    patient changes sets when data are added or the command is run on another machine. With few
+    patients the held-out set might be empty; it then gets the patient with the lowest hash.
 
     Args:
         groups: the patient of each image.

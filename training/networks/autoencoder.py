@@ -51,7 +51,7 @@ def fit_autoencoder(
     reduce = Reduce(data.x.shape[-1], network_config.size).to(device)
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
-        chosen = rng.choice(data.train, config.batch_size, p=data.shares)
+        chosen = rng.choice(data.train, config.batch_size, p=data.draw_weights)
         with torch.no_grad():
             x = reduce(torch.from_numpy(data.slices(chosen))[:, None].to(device))
             x = augment(x, config)

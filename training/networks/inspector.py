@@ -131,7 +131,7 @@ def _full_step(
     device: str,
 ) -> Tensor:
     """Segment, mark and name what was planted."""
-    chosen = rng.choice(data.train, n_batch, p=data.shares)
+    chosen = rng.choice(data.train, n_batch, p=data.draw_weights)
     usual, anatomy = augment_labelled(data.slices(chosen), labels[chosen], rng)
     planted = _plant(usual, np.where(anatomy == NO_LABEL, 0, anatomy).astype(np.uint8), rng)
     weight = np.where(data.labels[chosen, 0, 0] == NO_LABEL, _OWN_LABEL_WEIGHT, 1.0)

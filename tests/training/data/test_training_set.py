@@ -19,8 +19,8 @@ def test_slices_are_read_by_their_number_in_the_whole_collection() -> None:
 def test_a_series_counts_by_the_root_of_its_slices() -> None:
     # Four slices of one series and one of another: (2, 2, 2, 2, 4) / 12, so 2 : 1 and not 4 : 1.
     data = replace(usual_set(5), series=np.array([9, 9, 9, 9, 3]))
-    assert data.shares.tolist() == pytest.approx([1 / 6] * 4 + [1 / 3])
-    assert data.shares.sum() == pytest.approx(1)
+    assert data.draw_weights.tolist() == pytest.approx([1 / 6] * 4 + [1 / 3])
+    assert data.draw_weights.sum() == pytest.approx(1)
 
 
 def test_labelled_are_those_of_the_slices_to_train_on() -> None:
