@@ -47,8 +47,8 @@ class Result:
         n_bad: copies with a gross fault.
         good_lost: share of the good slices that were removed.
         bad_found: share of the bad ones that were removed.
-        precision: share of the removed ones that are bad; 1 if none was removed.
-        dirt_before: share of bad ones in the set as it came.
+        precision: share of the removed ones that are bad; 1 if nothing was removed.
+        dirt_before: share of bad ones in the whole set.
         dirt_after: share of bad ones in what was kept.
         rounds: of the cleaning.
         seconds: it took.
@@ -123,7 +123,7 @@ def measure(
 
 
 def members_of(examples: Sequence[Example], config: FitConfig) -> Members:
-    """Say what belongs together, as a run does."""
+    """Find which slices belong together, as a training does."""
     from model.calibration.strata import Measured, stratum_of
     from training.cleaning.folds import assign_folds, join_groups
     from training.cleaning.outliers import Members
@@ -141,7 +141,7 @@ def members_of(examples: Sequence[Example], config: FitConfig) -> Members:
 
 
 def write_inputs(examples: Sequence[Example], size: int, folder: Path) -> tuple[Path, Path]:
-    """Write the model inputs and the labels; faulty copies have none."""
+    """Write the model inputs and the labels; faulty copies have no labels."""
     from training.data.labels import fit_mask
     from training.data.training_set import NO_LABEL
 
@@ -203,8 +203,10 @@ def table(results: Sequence[Result]) -> str:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("data", required=False, type=click.Path(exists=True, path_type=Path))
-@click.option("--masks", type=click.Path(exists=True, path_type=Path), help="Of their tissues.")
-@click.option("--phantoms", default=0, help="Also clean so many phantoms.")
+@click.option(
+    "--masks", type=click.Path(exists=True, path_type=Path), help="Of the tissues in DATA."
+)
+@click.option("--phantoms", default=0, help="How many phantoms to clean too.")
 @click.option("--share", "shares", multiple=True, default=(0.1, 0.2), help="Of bad slices.")
 @click.option("--layout", "layouts", multiple=True, default=LAYOUTS, type=click.Choice(LAYOUTS))
 @click.option("--policy", "policies", multiple=True, default=POLICIES, type=click.Choice(POLICIES))

@@ -26,8 +26,8 @@ from typing import cast
 
 HOST = "127.0.0.1"
 _PATIENCE_S = 60.0
-# When all connect at the same moment, one worker process takes all of them, or two share them: the
-# run would measure that luck.
+# When all connect at the same moment, one worker process takes all of them, or two share them by
+# chance: the run would measure which.
 _BETWEEN_CLIENTS_S = 0.002
 _PROBE_EVERY_S = 0.01
 _STAMP = struct.Struct("d")
@@ -50,7 +50,7 @@ class Load:
         p50_ms, p90_ms, p99_ms: from sending a request to its whole answer, of status 200.
         client_cpu_share: of one core, used by the generator.
         client_cpu_ms: of the generator, a request.
-        late_p50_ms, late_p99_ms: how late the generator sees what arrived.
+        late_p50_ms, late_p99_ms: how late the generator notices what has arrived.
     """
 
     clients: int
@@ -91,12 +91,12 @@ class _Connection(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is of no such class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self._answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.is_open = True
 
     async def ask(self, request: bytes) -> str:
-        """Send a request and wait for its whole answer: the status, or why there is none."""
+        """Send a request and return the status of its whole answer, or why none came."""
         self._received = b""
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -204,7 +204,7 @@ async def run(port: int, requests: Sequence[bytes], clients: int, seconds: float
         for task in left:
             task.cancel()
         for task in ended:
-            task.result()  # raises our own mistakes
+            task.result()  # raises what our own code raised
         tally.errors.update({"unanswered": tally.waiting} if tally.waiting else {})
         took, cpu = time.perf_counter() - began, time.process_time() - cpu
     n_asked = len(tally.seconds) + tally.errors.total()
@@ -249,7 +249,7 @@ def main() -> None:
 def _run_loop(loads: Coroutine[None, None, list[Load]]) -> list[Load]:
     try:
         import uvloop
-    except ImportError:  # there is none for Windows
+    except ImportError:  # it does not exist for Windows
         return asyncio.run(loads)
     return uvloop.run(loads)
 

@@ -21,7 +21,10 @@ Keys = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Example:
-    """A slice, its (patient, study, series), the fault in it, and its mask; good ones have none."""
+    """A slice, its (patient, study, series), the name of its fault, and its mask.
+
+    Good slices have no fault, faulty ones no mask.
+    """
 
     image: Slice
     keys: Keys
@@ -41,7 +44,7 @@ def upside_down(image: Slice, rng: np.random.Generator) -> Slice:
 
 
 def noise_only(image: Slice, rng: np.random.Generator) -> Slice:
-    """Receive nothing: the magnitude of complex noise has a Rayleigh distribution."""
+    """Receive no signal: the magnitude of complex noise has a Rayleigh distribution."""
     pixels = rng.rayleigh(1.0, image.pixels.shape)
     return replace(image, pixels=pixels.astype(np.float32))
 

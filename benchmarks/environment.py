@@ -1,4 +1,4 @@
-"""Describe what a benchmark ran on: cores, processor, versions; no name of a machine."""
+"""Describe what a benchmark ran on: cores, processor, versions; never the machine's name."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def ask(port: int, file: bytes, who: str) -> dict[str, Any]:
 
 
 def bottleneck(load: Load) -> str:
-    """Say why a run measured its generator rather than the server; empty if it did not."""
+    """Return why a run measured its generator rather than the server; empty if it did not."""
     if load.client_cpu_share > MOST_CPU_SHARE:
         return f"the generator used {load.client_cpu_share:.0%} of a core"
     for name in ("p50_ms", "p99_ms"):
@@ -98,7 +98,7 @@ class Batches:
     single: int = 0
 
     def since(self, before: Batches) -> dict[str, float]:
-        """What came after an earlier look: batches, slices a batch, batches above one."""
+        """What came since an earlier reading: batches, slices a batch, batches of two or more."""
         count = self.count - before.count
         return {
             "batches": count,
@@ -121,10 +121,10 @@ def parse_batches(text: str) -> Batches:
 
 
 def read_batches(port: int) -> Batches:
-    """Ask a server of this machine; one without /metrics has no batches.
+    """Read the batches of a server on this machine; one without /metrics has none.
 
     Raises:
-        ClickException: nobody answers there.
+        ClickException: no server answers there.
     """
     try:
         with urllib.request.urlopen(f"http://{HOST}:{port}/metrics") as answer:
@@ -139,8 +139,8 @@ def measure(server: Server, files: Sequence[Path], clients: int, seconds: float)
     """Drive a server that we started.
 
     Returns:
-        What the clients saw, batches, `server_cpu_ms` a request, `others_cores` that other programs
-        used meanwhile, and in `not_quoted` why the run does not count.
+        What the clients saw; the batches; `server_cpu_ms` for each request; `others_cores`, what
+        other programs used; and `not_quoted`, why the run does not count (empty if it does).
     """
     batches, cpu, others = read_batches(server.port), tree_cpu_s(server.pid), _others_cpu_s(server)
     began = time.perf_counter()
@@ -166,7 +166,7 @@ def find_files(places: Sequence[Path]) -> list[Path]:
     """List the files, and those of the folders.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there are none.
     """
     paths = [p for place in places for p in ([place] if place.is_file() else place.rglob("*.dcm"))]
     if not paths:

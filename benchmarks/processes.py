@@ -29,7 +29,7 @@ _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Server:
-    """A server that says it is ready.
+    """A server that is ready.
 
     Args:
         port: on loopback.
@@ -43,7 +43,7 @@ class Server:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a port that is free now."""
     with socket.create_server((HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -53,13 +53,13 @@ def free_port() -> int:
 def running(
     command: Sequence[str], port: int, checkout: Path = HERE, environ: Mapping[str, str] = {}
 ) -> Iterator[Server]:
-    """Run a server with this store's models, and stop it at the end.
+    """Run a server with the models of this store, and stop it at the end.
 
     Args:
         command: that serves on `port` and answers GET /readyz.
         port: free.
         checkout: where it is run.
-        environ: variables beside those of this process.
+        environ: variables in addition to those of this process.
     """
     models = Path(os.environ.get("BENTOML_HOME", HERE / ".bentoml")) / "models"
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
@@ -95,7 +95,7 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(_POLL_S)
     last = log.read_text("utf-8", "replace").strip().splitlines()[-8:]
-    raise click.ClickException("\n".join(["a server did not start; it said:", *last]))
+    raise click.ClickException("\n".join(["a server did not start; its last lines:", *last]))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -143,7 +143,7 @@ def tree_pss_bytes(pid: int) -> tuple[int, int]:
     for process in _tree(pid):
         try:
             found = _PSS.search(Path(f"/proc/{process.pid}/smaps_rollup").read_text())
-        except OSError:  # ended meanwhile, or no Linux
+        except OSError:  # it has just ended, or this is not Linux
             continue
         total += 1024 * int(found[1]) if found else 0
         count += 1

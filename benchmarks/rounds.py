@@ -16,7 +16,7 @@ from benchmarks.contenders.starting import Contender
 from benchmarks.load import ask, bottleneck, drive, measure
 from benchmarks.processes import Server, free_port, running, tree_pss_bytes
 
-# The runtimes differ in the last digits (model/runtime.py), pydicom and we in none.
+# The runtimes differ in the last digits (model/runtime.py); pydicom and our reader in none.
 SAME_MSE = 1e-3
 _WARM_CLIENTS = 8
 _BURST_CLIENTS = 64
@@ -34,7 +34,7 @@ class Plan:
         burst_files: name of the set that the burst sends.
         seconds: of each load.
         warm_s: before the first one.
-        burst_s: how long 64 clients send between two looks at a lone one.
+        burst_s: how long 64 clients send between two measurements of a single one.
     """
 
     files: Mapping[str, Sequence[Path]]
@@ -86,7 +86,7 @@ def start_alone(contender: Contender, plan: Plan, results: Results) -> dict[str,
 def play(contender: Contender, plan: Plan, workers: int, results: Results) -> None:
     """Drive a contender with every load, and with a burst before those of many clients.
 
-    Not after them: the stock path makes a lone client wait for minutes.
+    Not after them: the stock path would make a single client wait for minutes.
     """
     with _started(contender, workers, results) as server:
         for warming in plan.files.values():
@@ -113,7 +113,7 @@ def check_scores(scores: Mapping[str, Mapping[str, float]]) -> None:
         scores: contender -> file -> reconstruction MSE.
 
     Raises:
-        ClickException: two do not compute the same.
+        ClickException: two of them compute something different.
     """
     given = {name: found for name, found in scores.items() if found}
     for name, found in given.items():
@@ -140,7 +140,7 @@ def _started(contender: Contender, workers: int, results: Results) -> Iterator[S
 
 
 def _burst(server: Server, plan: Plan) -> Row:
-    """Compare a lone client before and right after many, without a pause between."""
+    """Compare a single client before and right after many, without a pause in between."""
     phases = [(1, plan.seconds), (_BURST_CLIENTS, plan.burst_s), (1, plan.seconds)]
     before, burst, after = drive(server.port, plan.files[plan.burst_files], phases)
     errors: Counter[str] = sum((Counter(load.errors) for load in (before, burst, after)), Counter())

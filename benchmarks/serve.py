@@ -1,6 +1,6 @@
-"""Measure this service beside its alternatives: `python -m benchmarks.serve --help`.
+"""Compare this service with its alternatives: `python -m benchmarks.serve --help`.
 
-Each round starts each contender in turn; the order turns from round to round, since machines drift.
+Each round starts each contender in turn, in another order each time, since machines drift.
 Compare numbers of one run only.
 """
 
@@ -34,7 +34,7 @@ def plan_of(sets: Sequence[FileSet], folder: Path, clients: Sequence[int], secon
     """Write the files into a folder and lay out the loads.
 
     Args:
-        sets: the mix, and files that are alike.
+        sets: the mix, and files of one size.
         folder: empty.
         clients: of the mix; the others are sent by 1 and by 32.
         seconds: of each load.
@@ -91,7 +91,7 @@ def _chosen(_: click.Context, __: click.Parameter, text: str) -> list[str]:
 @click.option("--workers", default=usable_cores(), type=click.IntRange(1), help="Of each.")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="Files for the mix.")
 @click.option("--keras", type=click.Path(exists=True), help="A Python that has TensorFlow.")
-@click.option("--keep-going", is_flag=True, help="Exit 0 although a run is not quoted.")
+@click.option("--keep-going", is_flag=True, help="Exit 0 even if a load is not quoted.")
 @click.option("--quick", is_flag=True, help="One short round, to see that it works.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="File to write.")
 @click.option("--png", "png_file", type=click.Path(path_type=Path), help="File to write.")
@@ -157,7 +157,7 @@ def main(
 def _command(
     settings: dict[str, Any], only: list[str], data: Path | None, keras: str | None
 ) -> str:
-    """What to type for the same run; paths are nobody's business."""
+    """Return what to type for the same run, without the user's paths."""
     words = ["python -m benchmarks.serve"]
     for name, value in settings.items():
         words.append(f"--{name} {','.join(map(str, value)) if name == 'clients' else value}")
@@ -168,7 +168,7 @@ def _command(
 
 
 def _exit_code(results: dict[str, Any]) -> int:
-    """Say on stderr what is not quoted."""
+    """Print on stderr what is not quoted; return the exit code."""
     refused = [
         f"{one['contender']}, {one['files']}, {one['clients']} clients, round {number}: {reason}"
         for one in results["loads"] + results["bursts"]

@@ -28,7 +28,8 @@ def measure(
     studies = np.unique(site.studies)
     if len(studies) <= n_studies:
         raise click.ClickException(
-            f"{len(studies)} studies leave none beside {n_studies} to calibrate with"
+            f"of {len(studies)} studies none is left to count alarms on after calibrating on"
+            f" {n_studies}"
         )
     rng, after = np.random.default_rng(_SEED), []
     for _ in range(repeats):
@@ -53,11 +54,11 @@ def measure(
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--exclude", type=click.Path(exists=True, path_type=Path), help="Files to leave out.")
 @click.option("--studies", default=20, type=click.IntRange(1), help="To recalibrate on.")
-@click.option("--repeats", default=20, type=click.IntRange(1), help="Random draws of these.")
+@click.option("--repeats", default=20, type=click.IntRange(1), help="Random draws of studies.")
 def main(
     model: str, data: tuple[Path, ...], exclude: Path | None, studies: int, repeats: int
 ) -> None:
-    """Count alarms of MODEL on the usual slices in DATA, none of which it was trained on."""
+    """Count alarms of MODEL on the usual slices in DATA, which it was not trained on."""
     from model.runtime import load_model
     from model.store.find import find_directory
     from training.calibrate import score_site

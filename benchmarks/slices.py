@@ -54,7 +54,7 @@ def mix() -> FileSet:
 
 
 def alike() -> FileSet:
-    """Make different images, all uncompressed and of 374 kB."""
+    """Make images that differ, all uncompressed and of 374 kB."""
     files = [encoded(100 + index, ALIKE_SIZE) for index in range(N_ALIKE)]
     return FileSet("370 kB", files, f"phantoms, {describe(files)}")
 
@@ -122,7 +122,7 @@ def _to_jpeg_lossless(native: bytes) -> bytes:
 
 
 def describe(files: list[bytes]) -> str:
-    """Say how many files there are of each encoding, and their sizes."""
+    """Describe how many files there are of each encoding, and their sizes."""
     from pydicom import dcmread
 
     found: Counter[str] = Counter()

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-HERE = Path(__file__).parents[1]
+from benchmarks.processes import HERE
+
 RESULTS_FILE = HERE / "benchmarks" / "results" / "serve.json"
 BEGIN, END = "<!-- bench:serve -->", "<!-- /bench:serve -->"
 NOTHING = "–"  # noqa: RUF001 - what the other tables write too

@@ -1,7 +1,7 @@
 """Measure speed and memory of training and of cleaning: `python -m benchmarks.train --help`.
 
 Each part runs in a process of its own. A training's speed is that of its steps alone: the time of
-1 + N steps less that of 1, after both networks were warmed up.
+1 + N steps minus that of 1, after both networks were warmed up.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Part:
 
 
 def measure(name: str, job: Job) -> Part:
-    """Run one part in a process of its own, and watch its memory and that of those it starts.
+    """Run one part in a process of its own, and watch the memory of its process tree.
 
     Raises:
         click.ClickException: the process ended without an answer.
@@ -115,7 +115,7 @@ def main(phantoms: int, steps: int, threads: int | None, names: str, path: Path 
     read         decode, window, resize, keep
     autoencoder  steps of the autoencoder
     anatomy      steps of the inspector that learn the tissues alone
-    inspector    steps of the inspector that learn all, faults being planted meanwhile
+    inspector    steps of the inspector that learn everything, planting of faults included
     score        scores of slices by both networks, in torch
     clean        steps of a round's folds, side by side; its memory is that of a round of any length
 

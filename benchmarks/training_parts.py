@@ -1,4 +1,4 @@
-"""Do the parts of a training run, each for a few steps, and say at what pace."""
+"""Run the parts of a training for a few steps each, and measure their pace."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _SHARES = (5, 1, 4)
 
 @dataclass(frozen=True)
 class Job:
-    """What every part works on: phantoms and their masks in a folder, so many steps and threads."""
+    """What every part works on: a folder of phantoms and masks, numbers of steps and threads."""
 
     folder: Path
     steps: int
     threads: int
 
     def images(self) -> Collection:
-        """Decode the phantoms, or find them decoded."""
+        """Return the decoded phantoms; only the first call decodes them."""
         from preprocessing import InputSpec
         from training.data.collection import load_images
 
         return load_images([self.folder / "dicom"], InputSpec(192), cache=self.folder / "cache")
 
     def labels(self, images: Collection) -> Path:
-        """Bring the masks into the form of the inputs, or find them so."""
+        """Return the masks in the form of the inputs; only the first call converts them."""
         from training.data.labels import label_by_masks
 
         data, masks = [self.folder / "dicom"], self.folder / "masks"
@@ -57,7 +57,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Pace:
-    """So many images in so many seconds, and seconds of computing."""
+    """How many images were processed, in how many seconds and seconds of computing."""
 
     images: int
     seconds: float
@@ -120,7 +120,7 @@ def _train_inspector(job: Job, varied: str) -> Pace:
 def pace_of_steps(
     steps: int, threads: int, images_a_step: int, train: Callable[[int], object]
 ) -> Pace:
-    """Time the steps of a training without its beginning."""
+    """Time the steps of a training without its start-up."""
     import torch
 
     torch.set_num_threads(threads)

@@ -1,1 +1,1 @@
-"""The services that `benchmarks.serve` measures beside this one, each in one file."""
+"""The services that `benchmarks.serve` compares this one with, each in one file."""

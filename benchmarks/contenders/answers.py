@@ -16,7 +16,7 @@ def answer(calibration: Calibration, row: Scores, facts: SliceFacts) -> Answer:
     Args:
         calibration: of the model.
         row: the scores, [K].
-        facts: what the header says.
+        facts: from the header.
     """
     verdict = judge_scores(calibration, row, facts)
     return {

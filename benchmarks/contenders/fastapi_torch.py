@@ -58,7 +58,7 @@ def read_slice(ds: Dataset) -> Slice:
 
 
 def _facts(ds: Dataset) -> SliceFacts:
-    """What tells kinds of slices apart, and no more."""
+    """Take what distinguishes kinds of slices, and leave out the rest."""
     orientation: Any = ds.get("ImageOrientationPatient")
     return SliceFacts(
         patient_id=None,

@@ -1,4 +1,4 @@
-"""The floor: uvicorn receives an upload and answers, but nothing reads a file or has a model."""
+"""The floor: uvicorn receives an upload and answers, without reading the file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % 
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer the same to every request, once its body has come."""
+    """Answer the same to every request, once its body has arrived."""
     if scope["type"] != "http":
-        raise NotImplementedError(scope["type"])  # as ASGI wants of an application without a start
+        raise NotImplementedError(scope["type"])  # ASGI's way of having no start-up
     while (await receive()).get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.clients import HOST
+from benchmarks.processes import HERE
 from serving.process.resources import usable_cores
-
-HERE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Contender:
         name: on the command line.
         title: in tables.
         module: what BentoML or uvicorn serves.
-        python: interpreter that has what it needs.
+        python: an interpreter that has its packages.
         gives_scores: of the released model, so that its answers can be compared.
         extra: variables of its own.
     """
@@ -45,8 +44,9 @@ class Contender:
     def environ(self, workers: int) -> dict[str, str]:
         """Variables that it is run with.
 
-        As many threads of each worker as there are cores would only wait for one another; the
-        service uses one (model/runtime.py). TensorFlow keeps its own choice, as in the original.
+        With as many threads in each worker as there are cores, threads would only wait for each
+        other; the service uses one (model/runtime.py). TensorFlow chooses for itself, as in the
+        original.
         """
         return {
             "SPINE_WORKERS": str(workers),
@@ -58,7 +58,7 @@ class Contender:
 
 
 def starts_itself(checkout: Path) -> bool:
-    """True where `python -m serving` is the start of production; before it was `bentoml serve`."""
+    """Return whether `python -m serving` starts production; it used to be `bentoml serve`."""
     return (checkout / "serving" / "process" / "start.py").exists()
 
 

@@ -1,6 +1,6 @@
 """The stock path of BentoML: a plain API in front, `bentoml.depends` and `batchable` behind.
 
-The same model, reading and verdict as SpineAnomaly. Its remedies are those that one can set:
+The same model, reading and verdict as SpineAnomaly, and the remedies that BentoML's settings offer:
 without `runner_connection` 12 to 22 % of the requests were 500 at 16 to 32 clients (bentoml#5540).
 """
 

@@ -39,8 +39,8 @@ def test_a_bad_series_has_one_fault_and_is_of_one_patient(good: list[Example]) -
 def test_every_fault_is_gross(good: list[Example], fault) -> None:  # type: ignore[no-untyped-def]
     spec = InputSpec(size=64)
     image = good[0].image
-    spoilt = fault(image, np.random.default_rng(0))
-    assert np.abs(to_input(spoilt, spec) - to_input(image, spec)).mean() > 0.03
+    spoiled = fault(image, np.random.default_rng(0))
+    assert np.abs(to_input(spoiled, spec) - to_input(image, spec)).mean() > 0.03
 
 
 def test_what_was_removed_is_counted_against_what_was_planted(good: list[Example]) -> None:

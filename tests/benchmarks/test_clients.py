@@ -1,4 +1,4 @@
-"""The load generator, against servers of a few lines that answer as they are told."""
+"""The load generator, against servers of a few lines that answer as each test wants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serving.http.multipart import parse_multipart
 
 Answer = Callable[[asyncio.StreamWriter, bytes], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-# How a generator looks that was no bottleneck.
+# A generator that was not a bottleneck.
 FINE = Load(
     clients=1,
     seconds=1.0,

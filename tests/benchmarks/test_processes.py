@@ -17,7 +17,7 @@ import pytest
 from benchmarks.processes import free_port, running, tree_cpu_s, tree_pss_bytes
 
 MB = 1_000_000
-# A server of two processes that says where it is, and waits to be ended.
+# A server of two processes that answers with its home, until it is ended.
 SERVER = """
 import http.server, os, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -90,7 +90,7 @@ def test_a_server_has_a_home_of_its_own_and_ends_with_all_its_processes(tmp_path
 
 
 def _is_running(pid: int) -> bool:
-    """Whether it is there and no zombie that nobody waited for."""
+    """Whether it runs, and is not a zombie that its parent has not waited for."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.train` runs every part of a run; how fast is no matter."""
+"""`python -m benchmarks.train` measures every part of a training; how fast does not matter here."""
 
 from __future__ import annotations
 

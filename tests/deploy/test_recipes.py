@@ -114,7 +114,7 @@ def test_kubectl_builds_the_kustomization() -> None:
 
 
 README = (ROOT / "deploy/README.md").read_text("utf-8")
-# What stands in capitals in the files and is no constant of theirs.
+# Capitals in the files that the user replaces.
 PLACEHOLDER = r"\b(?:OWNER|ACCOUNT|REGION|VPC|SUBNET_\w|SECURITY_GROUP|TARGET_GROUP_ARN)\b"
 
 
