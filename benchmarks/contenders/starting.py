@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.clients import HOST
 from benchmarks.processes import HERE
-from serving.process.resources import usable_cores
+from serving.process.resources import WORKER_ENVIRON, usable_cores
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,13 @@ def contenders(keras_python: str | None = None) -> dict[str, Contender]:
         keras_python: an interpreter that has TensorFlow; without one its contender is left out.
     """
     folder = "benchmarks.contenders"
-    # With batches of 2, which suit the service, it answers a tenth less; with 100 no more.
-    batches = {"SPINE_MAX_BATCH": "8"}
+    # Allocator and threads as in the service; with the service's batches of 2 it would answer a
+    # tenth less, with 100 no more.
+    like_ours = {**WORKER_ENVIRON, "SPINE_MAX_BATCH": "8"}
     title = "`bentoml.depends` + `batchable`"
     known = [
         Contender("this", "this service", "service:SpineAnomaly"),
-        Contender("stock", title, f"{folder}.stock:Stock", extra=batches),
+        Contender("stock", title, f"{folder}.stock:Stock", extra=like_ours),
         Contender("fastapi_torch", "FastAPI + torch", f"{folder}.fastapi_torch:app"),
         Contender("floor", "floor: receive, answer", f"{folder}.floor:app", gives_scores=False),
     ]

@@ -78,9 +78,10 @@ def test_every_contender_gets_the_same_number_of_workers() -> None:
         assert contender.environ(3)["SPINE_WORKERS"] == "3"
 
 
-def test_an_older_checkout_is_started_as_it_was_then(tmp_path: Path) -> None:
+def test_each_checkout_is_started_as_it_starts_in_production(tmp_path: Path) -> None:
     this = contenders()["this"]
-    assert this.command(1234, 1, tmp_path)[1:4] == ["-m", "bentoml", "serve"]
+    assert this.command(1234, 1)[1:3] == ["-m", "serving"]
+    assert this.command(1234, 1, tmp_path)[1:4] == ["-m", "bentoml", "serve"]  # an older one
 
 
 async def test_the_floor_answers_once_the_body_has_come() -> None:
