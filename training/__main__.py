@@ -102,6 +102,7 @@ def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any)
     from training.options import read_options
     from training.progress import track_fit
     from training.run import execute
+    from training.summary import command, print_fit
 
     folder = resume or new_folder(given["out"], given["name"])
     try:
@@ -111,8 +112,7 @@ def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any)
     except (TrainingError, ModelError, ValueError) as error:
         fail(str(error))
     except KeyboardInterrupt:
-        fail(f"interrupted; go on with: python -m training fit --resume {shlex.quote(str(folder))}")
-    from training.summary import print_fit
+        fail(f"interrupted; go on with: {command('fit', '--resume', folder)}")
 
     print_fit(state, folder, as_json)
     sys.exit(SKIPPED_SOME if state["counts"]["skipped"] else 0)
@@ -265,6 +265,7 @@ def make_options(given: dict[str, Any]) -> Any:
         device=choose_device(given["device"]),
         threads=given["threads"],
         exclude=tuple(read_exclusions(given["exclude"])) if given["exclude"] else (),
+        exclude_file=str(given["exclude"].resolve()) if given["exclude"] else "",
         description=given["describe"],
         command=shlex.join(["python", "-m", "training", *sys.argv[1:]]),
         overrides=read_overrides(given["overrides"]) if given["overrides"] else (),
@@ -279,7 +280,7 @@ def new_folder(out: Path | None, name: str) -> Path:
     folder = out or Path("runs") / f"{name}-{stamp}"
     if (folder / "run.json").exists():
         raise click.UsageError(
-            f"{folder} holds a run; go on with --resume {folder}, or name another"
+            f"{folder} holds a run; go on with --resume {shlex.quote(str(folder))}, or name another"
         )
     return folder
 

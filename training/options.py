@@ -39,6 +39,7 @@ class Options:
         masks: folder of PNG files that label tissues; empty where there are none.
         teacher: tag or file of a model that labels the tissues where there are no masks; the
             released one by default.
+        exclude_file: that named the paths to leave out; for the commands that are printed.
     """
 
     data: tuple[str, ...]
@@ -54,6 +55,7 @@ class Options:
     overrides: tuple[Override, ...] = ()
     masks: str = ""
     teacher: str = ""
+    exclude_file: str = ""
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Options:

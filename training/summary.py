@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,18 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from model.errors import ModelError
+from model.store.find import DEFAULT_NAME
+from model.store.served import choose_served
+
 if TYPE_CHECKING:
     from training.evaluation.evaluate import Evaluation
+
+# Enough to see a training run, not for a model that is of any use.
+TRIAL = (
+    *("--name", "trial", "--rounds", "1", "--cap", "0.9"),
+    *("--steps", "100", "--anatomy-steps", "50", "--inspector-steps", "100"),
+)
 
 
 def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
@@ -54,8 +65,33 @@ def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
     if counts["skipped"]:
         reasons = ", ".join(f"{n} {code}" for code, n in state["skipped_codes"].items())
         console.print(f"skipped {counts['skipped']} files: {reasons}; listed in run.json")
-    data = " ".join(Path(path).as_posix() for path in state["options"]["data"])
-    console.print(f"next: python -m training evaluate {state['model']} {data}", soft_wrap=True)
+    options, name = state["options"], state["model"].partition(":")[0]
+    words = ["evaluate", state["model"], *options["data"]]
+    # A run that an earlier version began does not name its file of exclusions.
+    given = {"--masks": options["masks"], "--exclude": options.get("exclude_file")}
+    for option, value in given.items():
+        words += [option, value] if value else []
+    console.out(f"next: {command(*words)}", highlight=False)
+    console.out(_what_is_served(state["model"]), highlight=False)
+    console.out(f"to serve this one: SPINE_MODEL={name}:latest make serve", highlight=False)
+
+
+def command(*words: object) -> str:
+    """Write a command of `python -m training` that can be typed as it is, in the same folder."""
+    python = Path(sys.executable)
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    return shlex.join([str(python), "-m", "training", *map(str, words)])
+
+
+def _what_is_served(trained: str) -> str:
+    """Say which model `make serve` serves now that one more is in the store."""
+    try:
+        chosen = choose_served(DEFAULT_NAME)
+    except ModelError:
+        return "make serve serves the released model"
+    is_trained = "this one, " if chosen.name == trained else ""
+    return f"make serve serves {is_trained}{chosen.name}, {chosen.reason}"
 
 
 def print_phantoms(out: Path, count: int, as_json: bool) -> None:
@@ -64,8 +100,8 @@ def print_phantoms(out: Path, count: int, as_json: bool) -> None:
         _print_json({"out": str(out), "count": count, "truth": str(out / "truth.csv")})
         return
     console = _console()
-    console.print(f"{count} phantoms and truth.csv in {out}", soft_wrap=True)
-    console.print(f"next: python -m training fit {out}", soft_wrap=True)
+    console.out(f"{count} phantoms and truth.csv in {out}", highlight=False)
+    console.out(f"next, in minutes: {command('fit', out, *TRIAL)}", highlight=False)
 
 
 def print_evaluation(evaluation: Evaluation, folder: Path, as_json: bool) -> None:

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shlex
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +26,9 @@ from training.errors import NotResumable
 from training.evaluation.faults import FAULT_KINDS
 from training.evaluation.foreign import FOREIGN_KINDS
 from training.evaluation.lesions import LESION_KINDS
+from training.phantoms.phantom import write_phantoms
 from training.steps import EpochMetrics
-from training.summary import print_fit
+from training.summary import command, print_fit, print_phantoms
 
 SMALL = ["--size", "64", "--latent", "8", "--threads", "1", "--batch-size", "8", "--folds", "3"]
 SMALL += ["--steps", "4", "--anatomy-steps", "2", "--inspector-steps", "2", "--rounds", "1"]
@@ -38,7 +43,10 @@ def fitted(
     phantom_folder: Path, phantom_masks: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, object]:
     """One small run through the command line: its run.json."""
-    data, out = tmp_path_factory.mktemp("data") / "in", tmp_path_factory.mktemp("runs") / "one"
+    data, out = (
+        tmp_path_factory.mktemp("data") / "it's [my] data",
+        tmp_path_factory.mktemp("runs") / "one",
+    )
     shutil.copytree(phantom_folder, data)
     (data / "notes.txt").write_text("not an image")
     # A cut so low that something is removed from among normal phantoms; how many, depends on the
@@ -144,6 +152,99 @@ def test_skipped_files_are_counted_and_listed(
     assert fitted["skipped"] == [{"path": "notes.txt", "code": "not_dicom"}]
     print_fit(fitted, Path(str(fitted["run"])), as_json=False)
     assert "skipped 1 files: 1 not_dicom" in capsys.readouterr().out
+
+
+def printed(capsys: pytest.CaptureFixture[str], start: str) -> str:
+    """The rest of the one line that was printed and starts so."""
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(start)]
+    return line.removeprefix(start)
+
+
+def run_printed(command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a person would who copies it into a shell, in the folder of the clone."""
+    return subprocess.run(  # noqa: S602 - it is for a shell
+        command, shell=True, env=os.environ | environ, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.heavy
+def test_the_command_that_is_printed_after_a_training_works(
+    fitted: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_fit(fitted, Path(str(fitted["run"])), as_json=False)
+    done = run_printed(printed(capsys, "next: "))
+    assert done.returncode == 0, done.stderr
+    assert str(fitted["model"]) in done.stdout
+
+
+def test_the_command_that_is_printed_names_masks_and_exclusions(
+    fitted: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = fitted["options"] | {"exclude_file": "left out.txt"}  # type: ignore[operator]
+    print_fit(fitted | {"options": options}, tmp_path, as_json=False)
+    words = shlex.split(printed(capsys, "next: "))
+    masks = options["masks"]
+    assert words[-4:] == ["--masks", masks, "--exclude", "left out.txt"]
+    assert Path(words[0]).resolve() == Path(sys.executable).resolve()
+
+
+def test_a_training_says_which_model_is_served_now(
+    fitted: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_fit(fitted, tmp_path, as_json=False)
+    out = capsys.readouterr().out
+    # It is called training_test; the store of the tests has no spine_autoencoder.
+    assert "make serve serves the released model\n" in out
+    assert "to serve this one: SPINE_MODEL=training_test:latest make serve\n" in out
+
+
+def test_a_training_under_the_served_name_is_served(
+    fitted: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trained, home = find_directory(str(fitted["model"])), tmp_path / "home"
+    models = home / "models" / "spine_autoencoder"
+    shutil.copytree(trained, models / "v1")
+    (models / "latest").write_text("v1")
+    monkeypatch.setenv("BENTOML_HOME", str(home))
+    print_fit(fitted | {"model": "spine_autoencoder:v1"}, tmp_path, as_json=False)
+    out = capsys.readouterr().out
+    assert "make serve serves this one, spine_autoencoder:v1, the newest version" in out
+
+
+@pytest.mark.heavy
+def test_the_command_that_is_printed_after_phantoms_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my phantoms"
+    list(write_phantoms(folder, 30, seed=3, size=96))
+    print_phantoms(folder, 30, as_json=False)
+    command = printed(capsys, "next, in minutes: ")
+    quicker = ["--out", str(tmp_path / "run"), *SMALL]  # the last one counts
+    done = run_printed(f"{command} {shlex.join(quicker)}")
+    assert done.returncode == 0, done.stderr
+    assert "trial:" in done.stdout
+
+
+def test_commands_are_quoted_for_a_shell() -> None:
+    words = shlex.split(command("fit", "--resume", Path("my run/it's")))
+    assert words[1:] == ["-m", "training", "fit", "--resume", "my run/it's"]
+
+
+def test_phantoms_need_no_torch_and_no_store(tmp_path: Path) -> None:
+    blocked = ("torch", "safetensors", "onnx", "bentoml", "onnxruntime")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({blocked!r}));"
+        "from training.__main__ import main; main()"
+    )
+    arguments = ["phantom", str(tmp_path), "--count", "1", "--size", "64"]
+    run = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "truth.csv").is_file()
 
 
 def test_a_folder_without_images_fails_in_one_line(tmp_path: Path) -> None:
