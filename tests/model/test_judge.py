@@ -11,7 +11,7 @@ import pytest
 from model.calibration.strata import StratumKey
 from model.judge import judge_scores, judge_slices, usual_slices
 from model.runtime import LoadedModel, load_model
-from model.scoring import CHANNELS, COLUMNS
+from model.scoring import COLUMNS
 from model.store.find import find_directory
 from preprocessing import Slice, SliceFacts, to_input
 from training.phantoms.phantom import phantom_slice
@@ -66,14 +66,3 @@ def test_usual_slices_keep_the_calibrated_channels_in_their_order() -> None:
     rows = np.arange(3.0 * len(COLUMNS)).reshape(3, -1)
     usual = usual_slices(rows, [SILENT] * 3, ["a", "a", "b"], ("disc", "fault"))
     assert usual.scores.tolist() == [[row[6], row[1]] for row in rows]
-    assert usual.part(np.array([False, True, True])).studies == ("a", "b")
-
-
-def test_alarms_are_those_slices_whose_p_value_is_at_most_the_rate(model: LoadedModel) -> None:
-    # 24 studies: only what lies beyond all of them reaches 1 / 25 <= .05.
-    rows = np.repeat(np.zeros((1, len(COLUMNS))), 2, axis=0)
-    rows[:, 1 : 1 + len(CHANNELS)] = [model.calibration.scores.min(0), [1e9] * len(CHANNELS)]
-    usual = usual_slices(rows, [SILENT] * 2, ["a", "b"])
-    assert usual.alarms(model.calibration).tolist() == [False, True]
-    stricter = replace(model.calibration, alarm_rate=0.041)
-    assert usual.alarms(stricter).tolist() == [False, True]

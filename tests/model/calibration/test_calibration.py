@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model.calibration.alarm_rates import TooFewStudies
 from model.calibration.calibration import Calibration
 from model.calibration.strata import StratumKey
-from model.calibration.usual import MOST_SLICES, calibrate
+from model.calibration.usual import calibrate
 
 T1 = StratumKey("T1", "sagittal", "lumbar", "2D")
 T2 = StratumKey("T2", "sagittal", "lumbar", "2D")
@@ -264,22 +264,6 @@ def test_a_file_that_lacks_a_part_is_refused(name: str) -> None:
     del arrays[name]
     with pytest.raises(ValueError, match="lacks a part"):
         saved_and_loaded(arrays)
-
-
-def test_of_very_many_slices_each_study_keeps_some_of_each_kind() -> None:
-    # 1000 studies of 5 T1 and 5 T2: 4000 stay, which are two of each kind.
-    studies = [str(number // 10) for number in range(10_000)]
-    keys = [T1, T2] * 5000
-    calibration = calibrate(
-        np.arange(10_000.0)[:, None], studies, keys, channels=["a"], alarm_rate=0.05
-    )
-    kept = calibration.scores[:, 0].astype(int)
-    assert len(kept) == MOST_SLICES == 4000
-    assert (np.bincount(kept // 10 * 2 + kept % 2) == 2).all()
-    np.testing.assert_array_equal(
-        calibration.studies, np.unique(studies, return_inverse=True)[1][kept]
-    )
-    assert calibration.n_studies == 1000
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
