@@ -28,7 +28,7 @@ def main() -> None:
 @main.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 def import_command(path: Path) -> None:
-    """Import PATH; nothing changes when the store holds it already.
+    """Import PATH; nothing changes when the store already holds it.
 
     Example: python -m model.store import pretrained/spine_autoencoder.bentomodel
     """
@@ -53,7 +53,7 @@ def export_command(tag: str, path: Path) -> None:
 @main.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list instead of lines.")
 def list_command(as_json: bool) -> None:
-    """List the stored models: tag, stages, alarm rate with its bound, studies and images behind it.
+    """List the stored models: tag, stages, alarm rate and bound, number of studies and images.
 
     "served" marks the version that a server takes when SPINE_MODEL names the model alone.
 
@@ -75,7 +75,7 @@ def list_command(as_json: bool) -> None:
 @main.command("find")
 @click.argument("tag")
 def find_command(tag: str) -> None:
-    """Say which version TAG (name, name:version or name:stage) means now.
+    """Print the version that TAG (name, name:version or name:stage) means now.
 
     Example: python -m model.store find spine_autoencoder:production
     """
@@ -91,7 +91,7 @@ def find_command(tag: str) -> None:
 def tag_command(tag: str, stage: str) -> None:
     """Give TAG a stage, production or staging, once it reproduces its golden output here.
 
-    One version of a name has a stage. A server takes it at its next start.
+    Of the versions of a name, one holds the stage. A server takes it at its next start.
 
     Example: python -m model.store tag spine_autoencoder:v7 stage=production
     """
@@ -117,7 +117,7 @@ def rollback_command(name: str, stage: str) -> None:
 
 
 def run() -> None:
-    """Run the command line; what is wrong with a model or a store is one line."""
+    """Run the command line; a problem with a model or a store is one line."""
     try:
         main()
     except (ModelError, OSError) as error:

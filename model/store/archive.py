@@ -17,23 +17,25 @@ from model.spec import HASHED_FILES, SPEC_FILE, STORE_FILE, STORE_HASH_FILE
 
 # The stages that the model held where it was exported.
 EXPORTED_STAGES_FILE = "exported_stages.json"
-# All that is ever unpacked: an archive may hold more, BentoML's pickled objects for one.
+# Nothing else is ever unpacked: an archive may hold more, such as the objects that BentoML pickles.
 _FILES = {*HASHED_FILES, SPEC_FILE, STORE_FILE, STORE_HASH_FILE, EXPORTED_STAGES_FILE}
-# The folder's fault, not the archive's.
+# The folder is at fault, not the archive.
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def check_readable(path: Path) -> None:
-    """Say what is wrong with a path before anything is read from it.
+    """Refuse a path that cannot be a model's file, before anything is read from it.
 
     Raises:
-        ModelNotFound: nothing is there, or no file, or nobody may read it.
+        ModelNotFound: nothing is there, it is not a regular file, or it cannot be read.
     """
     try:
         if path.is_dir():
-            # Docker makes a folder of a bind mount whose source is not there.
-            raise ModelNotFound(f"{path} is a folder, not a .bentomodel file; is it mounted whole?")
-        if not path.is_file():  # a pipe would hold up who opens it
+            # Docker creates a folder where the source of a bind mount does not exist.
+            raise ModelNotFound(
+                f"{path} is a folder, not a .bentomodel file; is the source of its mount missing?"
+            )
+        if not path.is_file():  # opening a pipe would block
             raise ModelNotFound(f"{path} is not a file")
         path.open("rb").close()
     except OSError as error:
@@ -42,15 +44,15 @@ def check_readable(path: Path) -> None:
 
 
 def unpack_model(path: Path, folder: Path) -> None:
-    """Unpack the files of a model; nothing in it may lie outside the folder (PEP 706).
+    """Unpack the files of a model; none of them may lie outside the folder (PEP 706).
 
     Raises:
-        DamagedModel: not a whole archive.
+        DamagedModel: the archive is cut short or damaged.
         ModelError: the folder is full or cannot be written to.
     """
     try:
         with tarfile.open(path) as archive:
-            archive.extractall(folder, filter=_only_ours)  # noqa: S202 (it filters)
+            archive.extractall(folder, filter=_keep_model_files)  # noqa: S202 (it filters)
     except (tarfile.TarError, lzma.LZMAError, zlib.error, OSError, EOFError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
             reason = str(error.strerror).lower()
@@ -58,18 +60,18 @@ def unpack_model(path: Path, folder: Path) -> None:
         raise DamagedModel(f"{path.name} is not a whole .bentomodel file") from error
 
 
-def _only_ours(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
-    """Keep what belongs to a model, refuse what would leave the folder, skip the rest."""
+def _keep_model_files(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """Keep the files of a model, refuse what would leave the folder, skip the rest."""
     if member.name.removeprefix("./") not in _FILES:
         return None
     return tarfile.data_filter(member, folder)
 
 
 def take_exported_stages(folder: Path) -> tuple[str, ...]:
-    """Read which stages an unpacked model held, and remove the note: a stage is the store's.
+    """Read the stages that an unpacked model held; remove their file, as a store keeps its own.
 
     Raises:
-        DamagedModel: the note is damaged.
+        DamagedModel: the file is damaged.
     """
     path = folder / EXPORTED_STAGES_FILE
     try:
@@ -83,7 +85,7 @@ def take_exported_stages(folder: Path) -> tuple[str, ...]:
 
 
 def pack_model(directory: Path, path: Path, stages: Sequence[str]) -> None:
-    """Write the files of a model and the stages that it holds to an archive, aside and renamed."""
+    """Write a model and its stages to an archive: to a temporary file that is then renamed."""
     import bentoml
 
     with tempfile.TemporaryDirectory(prefix="model-", dir=path.parent) as folder:

@@ -2,7 +2,7 @@
 
 A stage is a file beside the versions of a name, like BentoML's own `latest`. Each of its lines is a
 version and the SHA-256 of its model.json: the first one holds the stage, the others held it before,
-newest first. Labels in a model's own record would not do: the record is sealed, and a stage moves.
+newest first. BentoML's labels are no place for it: they lie in a model's record, which is sealed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ DEFAULT_NAME = "spine_autoencoder"
 _TAG = re.compile(r"[a-z0-9_.-]+(:[a-z0-9_.-]+)?")
 STAGES = ("production", "staging")
 _HOLDER = re.compile(r"([a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?) ([0-9a-f]{64})")
-# Of releases before those in which a stage is a file of its own.
+# Written by earlier releases.
 _OLD_STAGES = "stages.json"
 
 
 class Holder(NamedTuple):
-    """A version that holds a stage, or held it; another model that took its version is noticed."""
+    """A version that holds or held a stage; the hash shows whether it is still the same model."""
 
     version: str
     spec_sha256: str
@@ -40,14 +40,14 @@ def store_home() -> Path:
 
 
 def store_lock() -> AbstractContextManager[None]:
-    """Keep two changes apart: BentoML makes a model's folder first and fills it afterwards."""
+    """Lock the store for a change: BentoML creates a model's folder first and fills it later."""
     return locked(store_home(), "the model store")
 
 
 def find_directory(tag: str = DEFAULT_NAME, models: Path | None = None) -> Path:
     """Find a stored model's folder, without importing BentoML.
 
-    Serving's start checks the model with this: BentoML takes a second to import, this nothing.
+    A server's start checks the model with it, and importing BentoML would take a second.
 
     Args:
         tag: name, name:version or name:stage.
@@ -55,7 +55,7 @@ def find_directory(tag: str = DEFAULT_NAME, models: Path | None = None) -> Path:
 
     Raises:
         ModelNotFound: no such name or version, or no version holds the stage.
-        ModelError: the stage is damaged, or means two things.
+        ModelError: the stage is damaged, or its version is gone or is another model now.
     """
     if not _TAG.fullmatch(tag):
         raise ModelNotFound(f"{tag!r} is not a model tag; write name, name:version or name:stage")
@@ -70,7 +70,7 @@ def find_directory(tag: str = DEFAULT_NAME, models: Path | None = None) -> Path:
             raise ModelNotFound(
                 f"the model store has no {name}; make serve imports the released one"
             ) from error
-    # What `latest` says may be anything; a damaged name is not printed.
+    # `latest` may contain anything; a damaged name is not printed.
     if not _TAG.fullmatch(f"{name}:{version}") or version.strip(".") == "":
         raise ModelNotFound(f"the model store names no valid version of {name}")
     if not (folder / version).is_dir():
@@ -91,7 +91,7 @@ def _find_holder(versions: Path, stage: str) -> Path:
             f"no version of {name} holds the stage {stage};"
             f" python -m model.store tag {name}:VERSION stage={stage}"
         )
-    if (problem := why_not(versions, holders[0])) is not None:
+    if (problem := holder_problem(versions, holders[0])) is not None:
         raise ModelError(f"{stage} of {name} is {problem}; import it, tag another or roll back")
     return versions / holders[0].version
 
@@ -104,14 +104,14 @@ def read_holders(versions: Path, stage: str) -> list[Holder]:
         stage: one of STAGES.
 
     Raises:
-        ModelError: the stage is damaged, or is the name of a version too.
+        ModelError: the stage is damaged, or a version has the same name.
     """
     path, old = versions / stage, versions / _OLD_STAGES
     if old.exists():
         raise ModelError(
             f"{old} is of an older release; note the stages in it, delete it and give them again"
         )
-    if path.is_dir():  # by another program
+    if path.is_dir():  # saved by another program
         raise ModelError(
             f"{versions.name} has a version called {stage}, which is a stage;"
             f" delete it: bentoml models delete {versions.name}:{stage}"
@@ -130,8 +130,8 @@ def read_holders(versions: Path, stage: str) -> list[Holder]:
     return [Holder(match[1], match[2]) for match in matches]
 
 
-def why_not(versions: Path, holder: Holder) -> str | None:
-    """Say why a holder cannot be used; None when its folder holds what was given the stage."""
+def holder_problem(versions: Path, holder: Holder) -> str | None:
+    """Return why a holder cannot be served; None when its model is the one that got the stage."""
     try:
         found = hash_file(versions / holder.version / SPEC_FILE)
     except OSError:
@@ -151,10 +151,10 @@ def stages_of(versions: Path, version: str) -> tuple[str, ...]:
 
 
 def refuse_reserved(tag: str) -> None:
-    """Keep versions from being called like a stage.
+    """Refuse a version that has the name of a stage.
 
     Raises:
-        ModelError: this one is.
+        ModelError: it has.
     """
     version = tag.partition(":")[2]
     if version in (*STAGES, "latest"):

@@ -1,4 +1,4 @@
-"""What a model store holds, damaged models included."""
+"""List the models of a store, damaged ones included."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model.spec import STORE_FILE, load_spec
 from model.store.find import stages_of, store_home
 from model.store.served import choose_served
 
-# What is shown of the model's record.
+# The entries of a model's record that are listed.
 SHOWN = ("alarm_rate", "alarm_rate_bound", "calibration_studies", "training_images")
 
 
@@ -22,11 +22,11 @@ class StoredModel:
 
     Args:
         tag: name:version.
-        stages: that it holds.
+        stages: those that it holds.
         is_latest: the newest one.
-        is_served: what a server takes when SPINE_MODEL names the model alone.
+        is_served: the one that a server takes when SPINE_MODEL names the model alone.
         created: when it was saved, ISO 8601.
-        facts: SHOWN -> value.
+        facts: the values of SHOWN.
         problem: why it cannot be served, in one line; empty where it can.
     """
 
@@ -40,10 +40,10 @@ class StoredModel:
 
 
 def list_models() -> list[StoredModel]:
-    """All stored models, by name, the newest of each first.
+    """List all stored models by name, the newest version of each first.
 
     Raises:
-        DamagedModel: it cannot be read which version holds a stage.
+        ModelError: a stage is damaged.
     """
     models = store_home() / "models"
     names = sorted(p for p in models.iterdir() if p.is_dir()) if models.is_dir() else []

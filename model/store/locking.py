@@ -12,11 +12,11 @@ from model.errors import ModelError
 
 @contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
-    """Hold the lock of a folder, which is made if need be; a killed process lets go of it.
+    """Hold the lock of a folder, which is created if need be; a killed process releases it.
 
     Args:
-        folder: that changes.
-        what: it is, for the message.
+        folder: to lock.
+        what: the name of the folder in messages.
 
     Raises:
         ModelError: the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""A folder that nobody else can put anything into."""
+"""Make a folder that no other user can write to."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 
 
 def make_private(folder: Path) -> bool:
-    """Make a folder for this user alone, and say whether it is one.
+    """Make a folder for this user alone.
 
-    Everybody writes to /tmp, and whoever makes the folder first could put a model into it.
+    Everybody may write to /tmp: another user could create the folder first and put a model into it.
+
+    Returns:
+        Whether the folder, new or not, is this user's and closed to others.
 
     Raises:
-        OSError: it cannot be made or looked at.
+        OSError: it cannot be created or examined.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()

@@ -1,4 +1,4 @@
-"""Give a stored model another calibration: the same networks, a new version."""
+"""Save a stored model with another calibration: the same networks, a new version."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def save_recalibrated(
     """Save a copy of a model with another calibration, complete or not at all.
 
     Args:
-        directory: of the model in the store; stays as it is.
+        directory: of the model in the store, which stays as it is.
         calibration: of the same channels.
-        origin: where it came from, in words, for the provenance.
+        origin: where the calibration came from, in words, for the provenance.
         name: in the store; that of the old model by default.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What BentoML keeps of a stored model, in its own model.yaml, and the seal on that."""
+"""Fill, seal and read what BentoML keeps of a stored model: its record, model.yaml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def seal(folder: Path) -> None:
-    """Write the hash of BentoML's record beside it, aside and then renamed."""
+    """Write the hash of the record next to it, to a temporary file that is then renamed."""
     written = folder / f".{STORE_HASH_FILE}"
     written.write_text(hash_file(folder / STORE_FILE), "ascii")
     written.replace(folder / STORE_HASH_FILE)
@@ -36,7 +36,7 @@ def read_tag(folder: Path) -> Tag:
 
 
 def labels(spec: ModelSpec) -> dict[str, str]:
-    """What `bentoml models list` can filter by."""
+    """Return what `bentoml models list` can filter by."""
     return {
         "task": "anomaly-detection",
         "modality": "MR",
@@ -47,7 +47,7 @@ def labels(spec: ModelSpec) -> dict[str, str]:
 
 
 def metadata(spec: ModelSpec) -> dict[str, str | int | float]:
-    """What `bentoml models get` shows of model.json."""
+    """Return what `bentoml models get` shows of model.json."""
     return {
         "threshold": spec.decision.threshold,
         "threshold_percentile": spec.decision.percentile,
@@ -63,7 +63,7 @@ def metadata(spec: ModelSpec) -> dict[str, str | int | float]:
 
 
 def calibration_metadata(folder: Path) -> dict[str, str | int | float]:
-    """What `bentoml models get` shows of the calibration; the bound holds in 9 of 10 of them."""
+    """Return what `bentoml models get` shows of the calibration; its bound holds for 9 of 10."""
     from model.calibration.alarm_rates import rate_bound
     from model.runtime import load_calibration
 

@@ -53,7 +53,7 @@ def save_files(
     tag = f"{name}:{version}" if version else name
     refuse_reserved(tag)
     with one_line_errors(tag), create(tag) as saved:
-        # mkdtemp's 0700 would go with the model into an image, where any user may serve it.
+        # The 0700 of mkdtemp would go with the model into an image, where any user may serve it.
         Path(saved.path).chmod(0o755)
         spec = write(Path(saved.path))
         saved.info.labels.update(labels(spec))

@@ -18,8 +18,8 @@ from model.store.locking import locked
 from model.store.private_folder import make_private
 from model.store.record import read_tag, seal
 
-# The supervisor's choice, which its workers inherit: a stage that moves, or a file that is
-# replaced, must not give a worker that starts later another model than the others have.
+# The choice of the supervisor, which its workers inherit: after a stage has moved or a file was
+# replaced, a worker that starts later must still serve the same model as the others.
 FOLDER_VARIABLE = "SPINE_MODEL_FOLDER"
 _ASIDE = "unpacking-"
 _REASONS = {stage: f"which holds the stage {stage}" for stage in STAGES}
@@ -27,7 +27,7 @@ _REASONS["latest"] = "the newest version"
 
 
 def names_file(wanted: str) -> bool:
-    """Whether this is the path of a file, and not a tag."""
+    """Return whether this is the path of a file, and not a tag."""
     return "/" in wanted or wanted.endswith(".bentomodel")
 
 
@@ -38,7 +38,7 @@ class Choice:
     Args:
         folder: of its files.
         name: name:version, or the path of its file.
-        reason: why this one, in words that follow its name.
+        reason: for the choice, in words that follow the name.
     """
 
     folder: Path
@@ -54,10 +54,10 @@ def choose_served(wanted: str, stores: Sequence[Path] = ()) -> Choice:
     """Find the model to serve by name, name:version, name:stage or the path of its file.
 
     A name alone means the version that holds the stage production, else the newest one: a trial
-    training becomes `latest`, and is not served in place of what was promoted.
+    training becomes `latest`, but is not served in place of the version that was promoted.
 
     Args:
-        wanted: what SPINE_MODEL says.
+        wanted: the value of SPINE_MODEL.
         stores: folders of models in which a tag is looked up before the BentoML store, in order:
             an image has one of its own.
 
@@ -90,10 +90,10 @@ def _choose(wanted: str, models: Path) -> Choice:
 
 
 def unpack_once(path: Path) -> Path:
-    """Unpack a .bentomodel file beside the store, under the hash of the file.
+    """Unpack a .bentomodel file next to the store, into a folder named by the hash of the file.
 
-    The store itself stays as it is: what is tried is not what `latest` means from then on. The
-    next start, and another process at the same time, find the folder and check it again.
+    The store itself stays as it is: a model that is only tried does not become `latest`. The next
+    start, and another process at the same time, find the folder and check it again.
 
     Raises:
         ModelError: no such file, not a model, damaged, of another format, or nowhere to unpack it.
@@ -111,7 +111,7 @@ def unpack_once(path: Path) -> Path:
 
 
 def _unpack(path: Path, sha256: str, place: Path) -> Path:
-    """Unpack and check a file unless that was done; hold the lock of the place meanwhile."""
+    """Unpack and check a file unless that was done before; the caller holds the lock."""
     folder = place / sha256
     if folder.is_dir():
         try:
@@ -119,8 +119,8 @@ def _unpack(path: Path, sha256: str, place: Path) -> Path:
             return folder
         except DamagedModel:
             shutil.rmtree(folder)
-    for left in place.glob(f"{_ASIDE}*"):  # by a process that was killed
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in place.glob(f"{_ASIDE}*"):  # of a process that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=place))
     try:
         unpack_model(path, aside)
@@ -137,7 +137,7 @@ def _unpack(path: Path, sha256: str, place: Path) -> Path:
 
 @contextmanager
 def _one_line_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says of a full disk or a folder taken away into a ModelError."""
+    """Turn errors of the file system, such as a full disk, into a ModelError."""
     try:
         yield
     except OSError as error:
@@ -154,7 +154,7 @@ def _is_writable(place: Path) -> bool:
 
 
 def _places() -> Iterator[Path]:
-    """Where a file may be unpacked, the best place first."""
+    """List where a file may be unpacked, the best place first."""
     yield store_home() / "unpacked"
     private = Path(tempfile.gettempdir()) / f"spine-unpacked-{os.getuid()}"
     try:

@@ -1,6 +1,6 @@
-"""Give a stage to a version of a model, or back to the version before.
+"""Give a stage to a version of a model, or back to the version that held it before.
 
-A server keeps the model that it started with; the stage counts at its next start.
+A server keeps the model that it started with: a stage takes effect at the next start.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from model.store.find import (
     STAGES,
     Holder,
     find_directory,
+    holder_problem,
     read_holders,
     store_home,
     store_lock,
-    why_not,
 )
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _KEPT = 20
 
 
 def tag_stage(tag: str, stage: str) -> str:
-    """Give a stage to a version that reproduces its golden output here; no other has it then.
+    """Give a stage to a version that reproduces its golden output here, and take it from any other.
 
     Args:
         tag: name, name:version or name:stage, which promotes the holder of another stage.
@@ -39,11 +39,11 @@ def tag_stage(tag: str, stage: str) -> str:
         name:version of the holder.
 
     Raises:
-        ModelError: no such model or stage, or the model is not fit to be served.
+        ModelError: no such model or stage, or the model cannot be served.
     """
     _check_stage(stage)
     folder = find_directory(tag)
-    read_holders(folder.parent, stage)  # what is wrong with them is said before the model is run
+    read_holders(folder.parent, stage)  # a damaged stage is refused before the model is run
     load_model(folder, "onnx")
     with store_lock():
         held, holder = read_holders(folder.parent, stage), _holder(folder)
@@ -53,7 +53,7 @@ def tag_stage(tag: str, stage: str) -> str:
 
 
 def roll_back(name: str, stage: str = "production") -> str:
-    """Give a stage back to the last version that held it before and is fit to be served.
+    """Give a stage back to the last version that held it before and can be served.
 
     Args:
         name: of the model.
@@ -72,7 +72,9 @@ def roll_back(name: str, stage: str = "production") -> str:
     with store_lock():
         held = read_holders(versions, stage)
         for n, before in enumerate(held[1:], 1):
-            problem = why_not(versions, before) or _unfit(versions / before.version)
+            problem = holder_problem(versions, before) or _serving_problem(
+                versions / before.version
+            )
             if problem is None:
                 write_holders(versions, stage, held[n:])
                 return f"{name}:{before.version}"
@@ -84,7 +86,7 @@ def adopt_stages(folder: Path, stages: Sequence[str]) -> tuple[str, ...]:
     """Give an imported version the stages that it held elsewhere, unless a version has them here.
 
     Returns:
-        The stages that another version holds here, and goes on holding.
+        The stages that another version holds here and keeps.
     """
     here = {stage: read_holders(folder.parent, stage) for stage in STAGES if stage in stages}
     for stage, held in here.items():
@@ -94,7 +96,7 @@ def adopt_stages(folder: Path, stages: Sequence[str]) -> tuple[str, ...]:
 
 
 def write_holders(versions: Path, stage: str, holders: Iterable[Holder]) -> None:
-    """Write a stage aside and rename it; hold the store's lock meanwhile.
+    """Write a stage to a temporary file and rename it; the caller holds the lock of the store.
 
     Raises:
         ModelError: the folder cannot be written to.
@@ -109,7 +111,7 @@ def write_holders(versions: Path, stage: str, holders: Iterable[Holder]) -> None
 
 
 def _holder(folder: Path) -> Holder:
-    """The version in a folder, as it is now."""
+    """Describe the version in a folder as it is now."""
     return Holder(folder.name, hash_file(folder / SPEC_FILE))
 
 
@@ -118,8 +120,8 @@ def _check_stage(stage: str) -> None:
         raise ModelError(f"{stage!r} is not a stage; use {' or '.join(STAGES)}")
 
 
-def _unfit(folder: Path) -> str | None:
-    """Say why a version cannot be served; None when it can."""
+def _serving_problem(folder: Path) -> str | None:
+    """Return why a version cannot be served; None when it can."""
     try:
         load_model(folder, "onnx")
     except ModelError as error:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def import_model(path: Path) -> Tag:
-    """Import a .bentomodel file, after holding every file in it against its hash.
+    """Import a .bentomodel file after checking every file in it against its hash.
 
     Importing what the store already holds, undamaged, changes nothing; a damaged copy in the
     store is replaced. The model takes the stages that it held where it was exported, unless
@@ -60,12 +60,12 @@ def import_model(path: Path) -> Tag:
 
 
 def _is_complete(stored: Path) -> bool:
-    """Whether an import into this folder came to its end."""
+    """Return whether an import into this folder was completed."""
     return (stored / STORE_HASH_FILE).is_file() and (stored.parent / "latest").is_file()
 
 
 def _add(unpacked: Path, stored: Path, spec: ModelSpec, tag: Tag) -> None:
-    """Put checked files into the store unless they are there; hold the store's lock meanwhile."""
+    """Put checked files into the store unless they are there; the caller holds its lock."""
     import bentoml
 
     if stored.is_dir() and _is_whole(stored, spec, tag):
@@ -91,10 +91,10 @@ def _add(unpacked: Path, stored: Path, spec: ModelSpec, tag: Tag) -> None:
 
 
 def _is_whole(folder: Path, spec: ModelSpec, tag: Tag) -> bool:
-    """Whether the store's copy is undamaged.
+    """Return whether the store's copy is undamaged.
 
     Raises:
-        ModelError: it is, but another model, or of another format: nothing to write over.
+        ModelError: it is another model or of another format, and must not be overwritten.
     """
     try:
         if load_spec(folder) != spec:
@@ -105,7 +105,7 @@ def _is_whole(folder: Path, spec: ModelSpec, tag: Tag) -> bool:
 
 
 def export_model(tag: str, path: Path) -> Path:
-    """Write a stored model and its stages to a .bentomodel file, aside and then renamed.
+    """Write a stored model and its stages to a .bentomodel file: to a temporary one, then renamed.
 
     Raises:
         ModelError: no such model, damaged, or the file cannot be written.

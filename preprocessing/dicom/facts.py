@@ -1,4 +1,4 @@
-"""Read what the header says of a slice, beside its pixels."""
+"""Read the facts of a slice from its header."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SliceFacts:
     repetition_time: float | None
     echo_time: float | None
     manufacturer: str | None
-    # What tells kinds of slices apart (calibration/strata.py). Not in `repr`: it may be any text.
+    # The kind of a slice follows from these (model/calibration/strata.py). In `repr` no free text.
     body_part_examined: str | None = field(default=None, repr=False)
     mr_acquisition_type: str | None = field(default=None, repr=False)
     image_orientation_patient: tuple[float, ...] | None = None  # six cosines, row then column
@@ -89,7 +89,7 @@ def _orientation(groups: list[Item]) -> tuple[float, ...] | None:
 
 
 def _is_fat_suppressed(groups: list[Item]) -> bool:
-    """Look for FS among ScanOptions (PS3.3 C.8.3.1), or fat suppression in an enhanced object."""
+    """Return whether ScanOptions (PS3.3 C.8.3.1) hold FS, or an enhanced object suppresses fat."""
     where = find_item(groups, tags.MR_MODIFIER_SEQUENCE, tags.SPECTRALLY_SELECTED_SUPPRESSION)
     suppressed = values.code(where, tags.SPECTRALLY_SELECTED_SUPPRESSION) or ""
     return "FS" in values.codes(groups[-1], tags.SCAN_OPTIONS) or suppressed.startswith("FAT")
