@@ -64,6 +64,11 @@ def test_the_policy_allows_the_pages_own_script_and_style_alone(tmp_path: Path) 
     assert "unsafe" not in policy(page)
 
 
+def test_a_page_without_images_says_so(tmp_path: Path) -> None:
+    write_page(tmp_path / "page.html", "audit.html", **AUDIT)
+    assert "No image was removed." in (tmp_path / "page.html").read_text("utf-8")
+
+
 def test_a_value_that_is_missing_is_an_error_and_the_old_page_stays(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("old")
     values = {name: value for name, value in EVALUATION.items() if name != "alarms"}
