@@ -66,7 +66,7 @@ def human_decisions(overrides: Sequence[Override], sources: Sequence[Source]) ->
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         raise WrongOverrides(
             f"{OVERRIDES_FILE} decides about images that are not among these: {names}{more};"
-            " take the lines out, or name the folder that the audit was made of"
+            " remove these lines, or name the folder that was audited"
         )
     decided = np.zeros(len(sources), np.int8)
     for index, source in enumerate(sources):

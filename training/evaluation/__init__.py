@@ -1,1 +1,1 @@
-"""Measure a saved model on patients that took part in nothing."""
+"""Measure a saved model on patients that it was neither trained nor calibrated on."""

@@ -21,7 +21,7 @@ HEADINGS = (
     "paired win",
     "flagged",
     "pixel AP (chance)",
-    "MSE's AUROC",
+    "MSE AUROC",
     "best channel",
 )
 

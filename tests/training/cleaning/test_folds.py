@@ -51,7 +51,7 @@ def jobs(folder: Path, n: int = 3) -> list[FoldJob]:
     ]
 
 
-def test_images_are_joined_by_patient_study_or_series_also_through_others() -> None:
+def test_images_are_grouped_by_patient_study_or_series_also_through_other_images() -> None:
     keys = [("p1", "s1"), ("p2", "s2"), ("p3", "s1"), ("p4", "s4"), ("p2", "s4")]
     assert join_groups(keys).tolist() == [0, 1, 0, 1, 1]
 
@@ -83,12 +83,12 @@ def test_fewer_patients_than_folds_are_refused_with_a_way_out() -> None:
         assign_folds(keys_of_patients([2, 2, 2]), 4, seed=0)
 
 
-def test_images_that_all_hang_together_are_one_patient() -> None:
+def test_images_that_are_all_linked_count_as_one_patient() -> None:
     with pytest.raises(TooFewImages, match="of 1 patients"):
         assign_folds(KEYS, 4, seed=0)
 
 
-def test_a_done_job_is_not_repeated(tmp_path: Path) -> None:
+def test_a_finished_job_is_not_repeated(tmp_path: Path) -> None:
     job = jobs(tmp_path)[0]
     run_job(job, count_and_score)
     run_job(job, count_and_score)
@@ -106,7 +106,7 @@ def test_a_job_on_other_images_starts_over_in_an_empty_folder(tmp_path: Path) ->
     assert read_scores(job) is None
 
 
-def test_damaged_scores_are_made_again(tmp_path: Path) -> None:
+def test_damaged_scores_are_computed_again(tmp_path: Path) -> None:
     job = jobs(tmp_path)[0]
     run_job(job, count_and_score)
     (job.folder / "scores.npz").write_bytes(b"PK, but cut short")
@@ -115,7 +115,7 @@ def test_damaged_scores_are_made_again(tmp_path: Path) -> None:
     assert read_scores(job) is not None
 
 
-def test_processes_give_what_one_process_gives(tmp_path: Path) -> None:
+def test_several_processes_give_the_scores_of_one(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     alone, together = jobs(tmp_path / "one"), jobs(tmp_path / "two")
@@ -134,7 +134,7 @@ def test_processes_give_what_one_process_gives(tmp_path: Path) -> None:
         assert [step for number, step in seen if number == fold] == [4, 0]
 
 
-def test_what_goes_wrong_in_a_process_is_said_here(tmp_path: Path) -> None:
+def test_an_error_in_a_process_is_raised_here(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="the loss is nan"):
         run_jobs(jobs(tmp_path), diverge, processes=2)
 
@@ -144,7 +144,7 @@ def test_a_process_that_was_killed_is_named(tmp_path: Path) -> None:
         run_jobs(jobs(tmp_path), exit_at_once, processes=2)
 
 
-def test_scores_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_scores_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="not numbers"):
         run_job(jobs(tmp_path)[0], lambda job, _: np.full((len(job.scored), 1), np.nan))
 

@@ -123,7 +123,7 @@ def test_a_series_of_two_slices_has_no_z_of_its_own() -> None:
     assert np.isfinite(found.series_z[2:]).all()
 
 
-def test_a_little_of_everything_is_joint_evidence() -> None:
+def test_an_image_a_little_worse_in_every_channel_stands_out_jointly() -> None:
     rng = np.random.default_rng(0)
     logs = rng.normal(0, 1, (300, 6))
     logs[0] = 2.2
@@ -133,6 +133,6 @@ def test_a_little_of_everything_is_joint_evidence() -> None:
     assert JOINT == "joint"
 
 
-def test_arrays_of_different_images_are_refused() -> None:
+def test_arrays_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="differ in shape"):
         members(5, fold=np.zeros(4, np.int64))

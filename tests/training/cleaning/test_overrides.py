@@ -26,7 +26,7 @@ def test_decisions_are_read_with_or_without_a_frame(tmp_path: Path) -> None:
     )
 
 
-def test_a_table_of_two_columns_in_any_order_will_do(tmp_path: Path) -> None:
+def test_two_columns_in_any_order_are_enough(tmp_path: Path) -> None:
     path = write(tmp_path, '\ufeffdecision,path,note\nkeep,"sub, one/a.dcm",looks fine\n')
     assert read_overrides(path) == (("sub, one/a.dcm", 0, "keep"),)
 
@@ -42,19 +42,19 @@ def test_a_table_of_two_columns_in_any_order_will_do(tmp_path: Path) -> None:
         ("path,frame,decision\na.dcm,0,keep\n", "line 2: frames are counted from 1"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_with_an_unclear_decision_is_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(WrongOverrides, match=said):
         read_overrides(write(tmp_path, text))
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "overrides.csv"
     path.write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(WrongOverrides, match="UTF-8"):
         read_overrides(path)
 
 
-def test_a_decision_finds_its_image_and_a_frame_goes_before_its_file(
+def test_a_decision_finds_its_image_and_a_frame_takes_precedence_over_its_file(
     phantoms: Collection,
 ) -> None:
     first, second = phantoms.sources[0].path, phantoms.sources[1].path
@@ -64,7 +64,7 @@ def test_a_decision_finds_its_image_and_a_frame_goes_before_its_file(
     assert decided.tolist() == [1, -1] + [0] * 28
 
 
-def test_unknown_images_are_named_a_few_of_them(phantoms: Collection) -> None:
+def test_the_first_few_unknown_images_are_named(phantoms: Collection) -> None:
     unknown = [(f"gone{number}.dcm", number, "keep") for number in range(5)]
     with pytest.raises(WrongOverrides, match=r"gone0.dcm, gone1.dcm frame 1, .* and 2 more"):
         human_decisions(unknown, phantoms.sources)

@@ -57,7 +57,7 @@ def share_of_bad(made: Contaminated, keep: BoolArray) -> float:
 @pytest.mark.parametrize("by_series", [False, True])
 @pytest.mark.parametrize("share", [0.1, 0.2])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_planted_contamination_is_quarantined_also_as_whole_series(
+def test_planted_contamination_is_quarantined_even_as_whole_series(
     share: float, by_series: bool, seed: int
 ) -> None:
     made = contaminate(share, by_series=by_series, seed=seed)
@@ -149,7 +149,7 @@ def test_a_human_decision_wins_over_the_cut_both_ways() -> None:
     assert np.flatnonzero(~rounds[-1].keep).tolist() == [0]
 
 
-def test_a_picture_that_a_person_dropped_is_trained_on_in_no_round() -> None:
+def test_a_picture_that_a_person_dropped_is_never_trained_on() -> None:
     trained: list[bool] = []
 
     def score_round(keep: BoolArray, number: int) -> ScoreArray:
@@ -167,7 +167,7 @@ def test_only_the_channels_are_compared() -> None:
     assert not crossfit(lambda keep, n: scores, members, CONFIG)[-1].keep[39]
 
 
-def test_scores_that_are_no_numbers_stop_the_run() -> None:
+def test_scores_that_are_not_numbers_stop_the_run() -> None:
     with pytest.raises(Diverged, match="round 1"):
         crossfit(table([[*SPREAD, np.nan]]), alone(40), CONFIG)
 

@@ -74,7 +74,7 @@ def test_the_next_run_follows_human_decisions(
 
 
 @pytest.mark.heavy
-def test_decisions_in_the_folder_of_a_run_count_when_it_goes_on(
+def test_decisions_in_the_folder_of_a_run_count_when_it_is_resumed(
     audited: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(audited, tmp_path / "run")
@@ -111,7 +111,7 @@ def test_a_folder_of_outliers_ends_with_a_question_and_its_audit(
 
 
 @pytest.mark.heavy
-def test_the_question_is_answered_in_the_folder_of_the_run_which_then_goes_on(
+def test_a_run_resumes_once_the_question_is_answered_in_its_folder(
     small: list[str], phantom_folder: Path, tmp_path: Path
 ) -> None:
     asked = call("fit", phantom_folder, *small, "--cut", 0.1, "--out", tmp_path / "run")

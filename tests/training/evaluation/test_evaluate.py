@@ -144,7 +144,7 @@ def test_the_page_needs_nothing_from_the_network_and_shows_no_patient(
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == as_json(held_out)
 
 
-def test_a_user_of_masks_for_other_slices_is_told(
+def test_masks_of_other_slices_or_sizes_are_refused(
     sources: tuple[Source, ...], folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(WrongMasks, match="no mask of these 6 slices"):

@@ -40,7 +40,7 @@ def test_the_same_seed_plants_the_same_fault_and_another_seed_another(
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS)
-def test_every_fault_bears_a_constant_image_and_an_odd_matrix(kind: str) -> None:
+def test_every_fault_copes_with_a_constant_image_and_an_odd_matrix(kind: str) -> None:
     for shape in ((33, 47), (200, 30)):
         flat = as_slice(np.full(shape, 7.0))
         assert np.isfinite(plant_fault(flat, kind, np.random.default_rng(0)).image.pixels).all()
@@ -87,7 +87,7 @@ def test_what_a_small_field_of_view_cuts_off_is_added_at_the_other_side() -> Non
     assert (folded == 2.0).sum() == cut * 40
 
 
-def test_noise_is_rician_and_told_for_a_pixel_of_two_millimetres() -> None:
+def test_noise_is_rician_and_given_for_a_pixel_of_two_millimetres() -> None:
     air = np.zeros((400, 400))
     # In air the magnitude is Rayleigh: its mean is sigma sqrt(pi / 2). At 1 mm sigma is
     # 0.03 to 0.06 times 250 / 128.

@@ -35,7 +35,7 @@ def of_contrast(contrast: str) -> tuple[Slice, NDArray[np.uint8], Anatomy]:
     raise AssertionError(contrast)
 
 
-def test_the_contrast_is_told_by_the_canal() -> None:
+def test_the_contrast_follows_from_the_canal() -> None:
     for index in range(4):
         image, labels = labelled(index)
         expected = "T2" if image.facts.echo_time and image.facts.echo_time > 60 else "T1"

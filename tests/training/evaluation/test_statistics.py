@@ -41,7 +41,7 @@ def test_a_bootstrap_sample_weighs_each_patient_by_how_often_it_was_drawn() -> N
     assert auroc_draws(usual, planted, (draws, draws)).tolist() == [0.5, 1.0, 0.0]
 
 
-def test_a_sample_without_unusual_images_says_nothing() -> None:
+def test_a_sample_without_unusual_images_has_no_auroc() -> None:
     draws = Draws(("a", "b"), np.array([[2, 0], [1, 1]]))
     areas = auroc_draws((np.ones(2), ["a", "b"]), (np.full(1, 2.0), ["b"]), (draws, draws))
     assert np.isnan(areas[0])
