@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -157,19 +157,11 @@ def fold_jobs(
             f"round {number} would train a fold on {smallest} images; add images, or lower --folds"
         )
     return [
-        FoldJob(
-            inputs=setup.inputs,
-            labels=setup.labels,
-            train=chosen[train],
-            series=members.series[train],
-            kinds=members.contrast[train],
+        replace(
+            plain_job(chosen, members, train, number, setup),
             scored=chosen[members.fold == k],
-            networks=setup.networks,
-            config=setup.config,
-            round=number,
             fold=k,
             folder=fold_folder(setup.folder, number, k),
-            device=setup.device,
             threads=threads,
         )
         for k, train in enumerate(trains)
