@@ -18,12 +18,7 @@ from training.data.training_set import NO_LABEL, TrainingSet
 from training.errors import NotResumable, TooFewImages
 from training.networks import loop
 from training.networks.augmentation import augment_labelled, remap
-from training.networks.corruptions import (
-    GLOBAL_KINDS,
-    change_place,
-    corrupt_globally,
-    corrupt_locally,
-)
+from training.networks.planting import plant
 
 FloatArray = NDArray[np.float32]
 ByteArray = NDArray[np.uint8]
@@ -33,7 +28,6 @@ _ANATOMY_WEIGHT, _MARK_WEIGHT, _FAULT_WEIGHT = 0.3, 0.3, 4.0
 # Labels that the network gave itself count less than those of people.
 _OWN_LABEL_WEIGHT = 0.3
 _CERTAIN = 0.6  # probability from which the network's own label is taken
-_MOVED = ("turned", "wrap")  # every pixel changes: nothing to mark, and no label fits
 
 
 def fit_inspector(
@@ -95,7 +89,7 @@ def fit_inspector(
             network.parameters(), lr=config.inspector_learning_rate, weight_decay=0.02
         ),
         config.anatomy_steps + config.inspector_steps,
-        lambda step: _learning_rate(step, config),
+        lambda step: learning_rate(step, config),
         loss,
         seed,
         largest_gradient=5.0,
@@ -104,7 +98,7 @@ def fit_inspector(
     return network.eval()
 
 
-def _learning_rate(step: int, config: FitConfig) -> float:
+def learning_rate(step: int, config: FitConfig) -> float:
     """Constant for the anatomy; then half a cosine to zero."""
     warmup = min(1.0, (step + 1) / 20)
     progress = max(0.0, (step - config.anatomy_steps) / max(1, config.inspector_steps))
@@ -119,7 +113,7 @@ def _anatomy_step(
     x, labels = augment_labelled(data.slices(chosen), data.labels[chosen], rng)
     remapped = rng.random((n_batch, 1, 1)) < 0.7
     x = np.where(remapped, remap(x, rng), x)
-    return _anatomy_loss(network(_to_tensor(x, device)), labels, np.ones(n_batch))
+    return anatomy_loss(network(_to_tensor(x, device)), labels, np.ones(n_batch))
 
 
 def _full_step(
@@ -133,7 +127,7 @@ def _full_step(
     """Segment, mark and name what was planted."""
     chosen = rng.choice(data.train, n_batch, p=data.draw_weights)
     usual, anatomy = augment_labelled(data.slices(chosen), labels[chosen], rng)
-    planted = _plant(usual, np.where(anatomy == NO_LABEL, 0, anatomy).astype(np.uint8), rng)
+    planted = plant(usual, np.where(anatomy == NO_LABEL, 0, anatomy).astype(np.uint8), rng)
     weight = np.where(data.labels[chosen, 0, 0] == NO_LABEL, _OWN_LABEL_WEIGHT, 1.0)
     seen = network(_to_tensor(planted.x, device))
     faults = torch.from_numpy(planted.faults).to(device)
@@ -142,51 +136,14 @@ def _full_step(
         seen.faults.logsumexp(dim=1), faults.amax(dim=1)
     )
     return (
-        _ANATOMY_WEIGHT * _anatomy_loss(seen, anatomy, weight * planted.keeps_anatomy)
-        + _MARK_WEIGHT * _mark_loss(seen, planted.changed, planted.is_marked)
+        _ANATOMY_WEIGHT * anatomy_loss(seen, anatomy, weight * planted.keeps_anatomy)
+        + _MARK_WEIGHT * mark_loss(seen, planted.changed, planted.is_marked)
         + _FAULT_WEIGHT * fault_loss
         + any_loss
     )
 
 
-class _Planted:
-    """A batch with faults: x and changed [B, S, S], faults [B, F]; two masks of slices, [B]."""
-
-    def __init__(self, x: FloatArray, n_faults: int) -> None:
-        self.x = x.copy()
-        self.changed = np.zeros_like(x)
-        self.faults = np.zeros((len(x), n_faults), np.float32)
-        self.keeps_anatomy = np.ones(len(x), np.float32)
-        self.is_marked = np.ones(len(x), np.float32)
-
-
-def _plant(usual: FloatArray, anatomy: ByteArray, rng: np.random.Generator) -> _Planted:
-    """Plant a hole, local changes, or a fault of the whole picture into six of eight slices."""
-    kinds = tuple(GLOBAL_KINDS)
-    planted = _Planted(usual, len(kinds) + 1)
-    for i in range(len(usual)):
-        role, donor = i % 8, usual[(i + 1) % len(usual)]
-        if role == 0:
-            planted.x[i] = change_place(usual[i], anatomy[i], donor, "hole", rng)
-            planted.faults[i, -1] = 1
-            planted.changed[i] = np.clip(np.abs(planted.x[i] - usual[i]) / 0.12, 0, 1)
-        elif role == 1:
-            for _ in range(rng.integers(1, 4)):
-                corrupted = corrupt_locally(planted.x[i], anatomy[i], donor, rng)
-                planted.x[i] = corrupted.x
-                planted.changed[i] = np.maximum(planted.changed[i], corrupted.changed)
-        elif role < 6:
-            number = int(rng.integers(len(kinds)))
-            planted.x[i] = corrupt_globally(usual[i], kinds[number], rng)
-            planted.faults[i, number] = 1
-            if kinds[number] == "blanked":
-                planted.changed[i] = np.clip(np.abs(planted.x[i] - usual[i]) / 0.12, 0, 1)
-            planted.is_marked[i] = kinds[number] not in _MOVED
-            planted.keeps_anatomy[i] = kinds[number] not in (*_MOVED, "blanked")
-    return planted
-
-
-def _anatomy_loss(seen: Inspection, labels: ByteArray, weight: NDArray[np.floating]) -> Tensor:
+def anatomy_loss(seen: Inspection, labels: ByteArray, weight: NDArray[np.floating]) -> Tensor:
     """Cross entropy and soft Dice (Milletari et al., 2016) of the labelled slices."""
     device = seen.anatomy.device
     # The outputs have half the resolution: every second label is the one at their pixel.
@@ -203,7 +160,7 @@ def _anatomy_loss(seen: Inspection, labels: ByteArray, weight: NDArray[np.floati
     return ((entropy + 1 - dice.mean(dim=1)) * share).sum() / share.sum().clamp(min=1)
 
 
-def _mark_loss(seen: Inspection, changed: FloatArray, is_marked: FloatArray) -> Tensor:
+def mark_loss(seen: Inspection, changed: FloatArray, is_marked: FloatArray) -> Tensor:
     """Cross entropy, focused where it is wrong (Lin et al., 2017), and soft Dice."""
     device = seen.marks.device
     target = functional.avg_pool2d(torch.from_numpy(changed)[:, None].to(device), 2)

@@ -5,13 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from model.spec import InspectorConfig
-from training.networks.corruptions import (
-    GLOBAL_KINDS,
-    LOCAL_KINDS,
-    change_place,
-    corrupt_globally,
-    corrupt_locally,
-)
+from training.networks.corruptions import GLOBAL_KINDS, corrupt_globally
+from training.networks.local_changes import LOCAL_KINDS, change_place, corrupt_locally
 
 FloatArray = NDArray[np.float32]
 SIZE = 48

@@ -17,12 +17,12 @@ from training.data.training_set import NO_LABEL, TrainingSet
 from training.errors import Diverged, NotResumable, TooFewImages
 from training.networks.augmentation import augment_labelled, remap, shift
 from training.networks.inspector import (
-    _anatomy_loss,
-    _learning_rate,
-    _mark_loss,
-    _plant,
+    anatomy_loss,
     fit_inspector,
+    learning_rate,
+    mark_loss,
 )
+from training.networks.planting import plant
 from training.steps import EpochMetrics
 
 SEED = (0, 1, 2)
@@ -137,11 +137,11 @@ def test_the_loss_falls_and_the_anatomy_is_learned(data: TrainingSet) -> None:
 
 def test_the_learning_rate_is_constant_for_the_anatomy_then_half_a_cosine() -> None:
     config = FitConfig(anatomy_steps=250, inspector_steps=1000, inspector_learning_rate=1.0)
-    assert _learning_rate(0, config) == pytest.approx(1 / 20)
-    assert _learning_rate(19, config) == pytest.approx(1)
-    assert _learning_rate(250, config) == pytest.approx(1)
-    assert _learning_rate(750, config) == pytest.approx(0.5)
-    assert _learning_rate(1250, config) == pytest.approx(0)
+    assert learning_rate(0, config) == pytest.approx(1 / 20)
+    assert learning_rate(19, config) == pytest.approx(1)
+    assert learning_rate(250, config) == pytest.approx(1)
+    assert learning_rate(750, config) == pytest.approx(0.5)
+    assert learning_rate(1250, config) == pytest.approx(0)
 
 
 def random_slices(n: int, n_labelled: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -197,7 +197,7 @@ def test_a_new_contrast_is_one_continuous_curve_that_keeps_black() -> None:
 def test_six_of_eight_slices_get_something_and_say_what() -> None:
     data = usual_set(16, n_labelled=16)
     usual = data.slices(data.train)
-    planted = _plant(usual, data.labels, np.random.default_rng(5))
+    planted = plant(usual, data.labels, np.random.default_rng(5))
     n_faults = len(InspectorConfig().faults)
     assert planted.faults.shape == (16, n_faults)
     changed = (planted.x != usual).any(axis=(1, 2))
@@ -216,7 +216,7 @@ def test_faults_are_named_in_the_order_of_the_network_s_outputs() -> None:
     usual = usual_set(16, n_labelled=16)
     x = usual.slices(usual.train)
     for seed in range(40):
-        planted = _plant(x, usual.labels, np.random.default_rng(seed))
+        planted = plant(x, usual.labels, np.random.default_rng(seed))
         for i in np.flatnonzero(planted.faults.any(axis=1)):
             name = names[int(planted.faults[i].argmax())]
             assert bool(planted.is_marked[i]) is (name not in ("turned", "wrap"))
@@ -238,10 +238,10 @@ def test_the_anatomy_loss_is_cross_entropy_and_dice_of_labelled_slices() -> None
     even = inspection(torch.zeros(2, 4, 2, 2), torch.zeros(2, 1, 2, 2))
     # All four tissues are equally probable: entropy ln 4. Of each of the three tissues, which are
     # not there, 4 quarters are found: Dice (0 + 1) / (1 + 0 + 1).
-    loss = _anatomy_loss(even, labels, np.ones(2))
+    loss = anatomy_loss(even, labels, np.ones(2))
     assert float(loss) == pytest.approx(np.log(4) + 1 - 0.5)
     labels[0] = NO_LABEL
-    assert float(_anatomy_loss(even, labels, np.ones(2))) == 0
+    assert float(anatomy_loss(even, labels, np.ones(2))) == 0
 
 
 def test_the_mark_loss_is_nearly_nothing_where_the_marks_are_right() -> None:
@@ -250,9 +250,9 @@ def test_the_mark_loss_is_nearly_nothing_where_the_marks_are_right() -> None:
     logits = torch.full((1, 1, 2, 2), -30.0)
     logits[0, 0, 0, 0] = 30
     right = inspection(torch.zeros(1, 4, 2, 2), logits)
-    assert float(_mark_loss(right, changed, np.ones(1, np.float32))) == pytest.approx(0, abs=1e-6)
+    assert float(mark_loss(right, changed, np.ones(1, np.float32))) == pytest.approx(0, abs=1e-6)
     undecided = inspection(torch.zeros(1, 4, 2, 2), torch.zeros(1, 1, 2, 2))
     # Entropy ln 2 everywhere, wrong by a half: 2 ln 2 + 8 * ln 2 / 2; Dice (1 + 4) / (2 + 1 + 4).
     expected = 6 * np.log(2) + 0.3 * (1 - 5 / 7)
-    assert float(_mark_loss(undecided, changed, np.ones(1, np.float32))) == pytest.approx(expected)
-    assert float(_mark_loss(undecided, changed, np.zeros(1, np.float32))) == 0
+    assert float(mark_loss(undecided, changed, np.ones(1, np.float32))) == pytest.approx(expected)
+    assert float(mark_loss(undecided, changed, np.zeros(1, np.float32))) == 0
