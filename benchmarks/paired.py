@@ -19,9 +19,6 @@ from benchmarks.contenders.starting import contenders
 from benchmarks.load import ask, find_files, measure, numbers
 from benchmarks.processes import HERE, Server, free_port, running
 from benchmarks.tables import header, line, spread
-from model.errors import ModelError
-from model.store.served import choose_served
-from serving.settings import settings
 
 _FIELDS = {
     "p50_ms": "p50, ms",
@@ -100,6 +97,10 @@ def main(
 
     Example: python -m benchmarks.paired slices/ --other ../before --turns 12
     """
+    from model.errors import ModelError
+    from model.store.served import choose_served
+    from serving.settings import settings
+
     if quick:
         seconds, turns = 0.5, 1
     try:
