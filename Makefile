@@ -22,7 +22,7 @@ BIN := $(VENV)/bin
 # and of the environment afterwards, measured on Linux x86-64 with Python 3.11.
 INSTALL := $(BIN)/python requirements/install.py
 
-# The project's own model store, beside the code, so that nothing in a user's home is touched.
+# The project's own model store, next to the code: nothing in the user's home is touched.
 export BENTOML_HOME ?= $(CURDIR)/.bentoml
 export BENTOML_DO_NOT_TRACK := True
 # Small matrices: a second BLAS thread costs more than it gives.
@@ -34,7 +34,7 @@ TRAIN_READY := $(VENV)/.train
 BENCH_READY := $(VENV)/.bench
 TOOLS_READY := $(VENV)/.tools
 DEV_READY := $(VENV)/.dev
-# It says what is wrong only when it may also say that all is well.
+# check-jsonschema prints its errors only when it may also print that all is well.
 fits = $(BIN)/check-jsonschema $(1) | awk '!/^ok --/'
 # Without the theme's advice about another program.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
@@ -46,7 +46,7 @@ KERAS_READY := $(KERAS_VENV)/.ready
 
 RELEASED := pretrained/spine_autoencoder.bentomodel
 # Seed 9 was chosen by counts alone: of the patients that it holds out, 8 have masks. training/LOG.md
-# says why the code has 32 numbers, and the doubts.
+# explains why the code has 32 numbers, and the doubts.
 RELEASE_OPTIONS := --latent 32 --seed 9 --describe "SPIDER lumbar spine MR (van der Graaf et al. 2024, CC BY 4.0): middle sagittal T1 and T2 slices, T2 SPACE slices"
 
 help: ## list the targets
@@ -112,7 +112,7 @@ image: $(SERVE_READY) ## build the Bento and its image dicom-autoencoder:latest 
 test-image: $(TOOLS_READY) image ## build it, and run it under the limits that it is made for
 	@$(if $(value TAG),IMAGE="$$typed_TAG") $(BIN)/python -m pytest -m image tests/image
 
-bench: $(BENCH_READY) $(if $(filter keras,$(PEER)),$(KERAS_READY)) ## measure the service beside its alternatives (PEER=keras: the original's design too)
+bench: $(BENCH_READY) $(if $(filter keras,$(PEER)),$(KERAS_READY)) ## measure the service next to its alternatives (PEER=keras: the original's design too)
 	@$(BIN)/python -m model.store import $(RELEASED) > /dev/null
 	@$(BIN)/python -m benchmarks.serve $(if $(filter keras,$(PEER)),--keras $(KERAS_VENV)/bin/python) --json runs/bench/serve.json --png runs/bench/serve.png $(ARGS)
 
@@ -150,7 +150,7 @@ format: $(DEV_READY) ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: $(DEV_READY) ## write requirements/*.txt anew from requirements/*.in
+lock: $(DEV_READY) ## write requirements/*.txt again from requirements/*.in
 	@$(INSTALL) "uv, which writes the locks" "20 MB" requirements/image.txt
 	@for name in serve image train bench keras dev; do \
 	  if [ $$name = serve ]; then constraint=requirements/torch.txt; else constraint=requirements/serve.txt; fi; \

@@ -1,4 +1,4 @@
-"""Install packages for `make`: say what and how much, show progress, name the cause of a failure.
+"""Install packages for `make`: print what and how much, show progress, name why it failed.
 
 Only the standard library: nothing else is installed yet.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 CAUSES = {
     "the disk is full": ("No space left on device", "Disk quota exceeded"),
     "it cannot be written to": ("Read-only file system", "Permission denied"),
-    "a package is not the one that the lock names; is another package index in between?": (
+    "a package is not the one that the lock names; does another package index answer?": (
         "DO NOT MATCH THE HASHES",
     ),
     "the package index cannot be reached; check the network, or pip's settings for a mirror": (
@@ -52,9 +52,9 @@ def make_environment(folder: Path) -> int:
         if not cause and shutil.disk_usage(folder).free < 30e6:
             cause = "the disk is full"
         shutil.rmtree(folder, ignore_errors=True)
-        said = (done.stderr or done.stdout).strip().splitlines()
+        output = (done.stderr or done.stdout).strip().splitlines()
         return fail(
-            f"{folder} cannot be made: {cause or (said[-1] if said else 'no reason given')}"
+            f"{folder} cannot be made: {cause or (output[-1] if output else 'no reason given')}"
         )
     return 0
 
@@ -76,21 +76,21 @@ def install(what: str, how_much: str, packages: Path) -> int:
     with subprocess.Popen(  # noqa: S603 - this Python, and a file of the Makefile
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as pip:
-        said = _follow(pip, len(locked))
+        output = _follow(pip, len(locked))
     if pip.returncode:
-        cause = find_cause("".join(said))
+        cause = find_cause("".join(output))
         if not cause:
-            sys.stderr.writelines(line for line in said if line.startswith("ERROR"))
+            sys.stderr.writelines(line for line in output if line.startswith("ERROR"))
         return fail(f"{what} cannot be installed: {cause or 'see above'}")
     return 0
 
 
 def _follow(pip: subprocess.Popen[str], n_locked: int) -> list[str]:
     """Show on a terminal, in one line, what pip does; return the lines that it wrote."""
-    said, n_found = [], 0
+    output, n_found = [], 0
     assert pip.stdout is not None, "it is a pipe"  # noqa: S101
     for line in pip.stdout:
-        said.append(line)
+        output.append(line)
         action = line.strip().partition(" (from ")[0]
         n_found += action.startswith(("Collecting ", "Processing ", "Ignoring ", "Requirement "))
         if action.startswith("Installing "):
@@ -103,19 +103,19 @@ def _follow(pip: subprocess.Popen[str], n_locked: int) -> list[str]:
             sys.stderr.flush()
     if os.isatty(2):
         sys.stderr.write("\r\x1b[K")
-    return said
+    return output
 
 
-def find_cause(said: str) -> str:
+def find_cause(output: str) -> str:
     """Name why it failed, in words for people; empty when the output names no cause we know."""
     for cause, words in CAUSES.items():
-        if any(word in said for word in words):
+        if any(word in output for word in words):
             return f"{cause} ({_free_space()})" if cause == "the disk is full" else cause
     return ""
 
 
 def _free_space() -> str:
-    """Tell what is free where packages go, and where they are unpacked on the way."""
+    """Describe what is free where packages go, and where they are unpacked on the way."""
     places = {sys.prefix, tempfile.gettempdir()}
     return ", ".join(
         f"{shutil.disk_usage(p).free / 1e6:.0f} MB free in {p}" for p in sorted(places)

@@ -151,7 +151,7 @@ def test_a_full_disk_is_named(clone: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "cause"),
+    ("output", "cause"),
     [
         ("ERROR: ... an OSError: [Errno 28] No space left on device", "the disk is full ("),
         ("ERROR: ... OSError: [Errno 30] Read-only file system: '/x'", "it cannot be written to"),
@@ -161,7 +161,7 @@ def test_a_full_disk_is_named(clone: Path) -> None:
         ("ERROR: ... torch==2.13.0 (from versions: 2.11.0, 2.12.0)", ""),
     ],
 )
-def test_what_pip_says_is_one_cause(said: str, cause: str) -> None:
-    found = find_cause(said)
+def test_the_output_of_pip_names_one_cause(output: str, cause: str) -> None:
+    found = find_cause(output)
     assert found.startswith(cause)
     assert bool(found) is bool(cause)

@@ -38,16 +38,22 @@ def main() -> None:
 @main.command()
 @click.argument("data", nargs=-1, type=EXISTING)
 @click.option("--name", default="spine_autoencoder", help="Name in the model store.")
-@click.option("--masks", type=EXISTING, help="Folder of PNG: 1 vertebra, 2 canal, 3 disc.")
-@click.option("--teacher", default="", help="Without masks: the model that labels; the released.")
-@click.option("--size", default=192, type=click.IntRange(64, 1024), help="Input side, pixels.")
+@click.option("--masks", type=EXISTING, help="Folder of PNG masks: 1 vertebra, 2 canal, 3 disc.")
+@click.option("--teacher", default="", help="Model that labels tissues without --masks.")
+@click.option(
+    "--size", default=192, type=click.IntRange(64, 1024), help="Side of the input, pixels."
+)
 @click.option("--latent", default=64, type=click.IntRange(1), help="Length of the global code.")
-@click.option("--steps", default=DEFAULTS.steps, type=click.IntRange(1), help="Autoencoder.")
+@click.option("--steps", default=DEFAULTS.steps, type=click.IntRange(1), help="Of the autoencoder.")
 @click.option("--anatomy-steps", default=DEFAULTS.anatomy_steps, type=click.IntRange(1))
 @click.option("--inspector-steps", default=DEFAULTS.inspector_steps, type=click.IntRange(1))
-@click.option("--policy", default=DEFAULTS.policy, type=click.Choice(POLICIES), help="Of cleaning.")
-@click.option("--rounds", default=DEFAULTS.rounds, type=click.IntRange(0), help="Cleanings.")
-@click.option("--folds", default=DEFAULTS.folds, type=click.IntRange(2), help="Of a round.")
+@click.option(
+    "--policy", default=DEFAULTS.policy, type=click.Choice(POLICIES), help="How to clean."
+)
+@click.option(
+    "--rounds", default=DEFAULTS.rounds, type=click.IntRange(0), help="Of cleaning, at most."
+)
+@click.option("--folds", default=DEFAULTS.folds, type=click.IntRange(2), help="In a round.")
 @click.option(
     "--cut",
     default=DEFAULTS.cut,
@@ -77,11 +83,11 @@ def main() -> None:
 @click.option("--learning-rate", default=DEFAULTS.learning_rate, type=click.FloatRange(0))
 @click.option("--seed", default=DEFAULTS.seed, type=click.IntRange(0), help="Of everything random.")
 @click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]))
-@click.option("--threads", default=os.cpu_count() or 1, type=click.IntRange(1), help="Of the CPU.")
+@click.option("--threads", default=os.cpu_count() or 1, type=click.IntRange(1), help="CPU threads.")
 @click.option("--exclude", type=EXISTING, help="Text or CSV (column path): files to leave out.")
 @click.option("--describe", default="", help="The data in words, for the model's card.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NAME-TIME.")
-@click.option("--resume", type=EXISTING, help="Run folder to go on with, its options included.")
+@click.option("--resume", type=EXISTING, help="Run folder to continue; it keeps its options.")
 @click.option("--json", "as_json", is_flag=True, help="Print run.json instead of a summary.")
 @click.pass_context
 def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any) -> None:
@@ -89,12 +95,12 @@ def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any)
 
     Example: python -m training fit data/spider/dicom --masks data/spider/masks
 
-    Leaves a run folder: run.json, audit.html and audit.csv (what cleaning removed, and why),
-    metrics.csv, loss.png, errors.png; the decoded images and what a --resume needs. An
-    overrides.csv in that folder decides for a --resume, another run takes it by --overrides.
+    Writes a run folder: run.json, audit.html and audit.csv (what cleaning removed, and why),
+    metrics.csv, loss.png, errors.png; the decoded images and what --resume needs. --resume reads
+    an overrides.csv in that folder; another run takes one with --overrides.
     """
     if resume:
-        refuse_beside_resume(ctx)
+        refuse_with_resume(ctx)
     elif not given["data"]:
         raise click.UsageError("name a folder of DICOM files, or a run with --resume")
     # Torch takes seconds to import: not before the arguments are known to be good.
@@ -112,7 +118,7 @@ def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any)
     except (TrainingError, ModelError, ValueError) as error:
         fail(str(error))
     except KeyboardInterrupt:
-        fail(f"interrupted; go on with: {command('fit', '--resume', folder)}")
+        fail(f"interrupted; continue with: {command('fit', '--resume', folder)}")
 
     print_fit(state, folder, as_json)
     sys.exit(SKIPPED_SOME if state["counts"]["skipped"] else 0)
@@ -152,31 +158,31 @@ def phantom(out: Path, as_json: bool, **given: Any) -> None:
 @click.option("--masks", type=EXISTING_FOLDER, help="PNG: 1 vertebra, 2 canal, 3 disc.")
 @click.option("--axial", multiple=True, type=EXISTING, help="Real axial files; may be repeated.")
 @click.option("--exclude", type=EXISTING, help="Text or CSV (column path): files to leave out.")
-@click.option("--all", "everyone", is_flag=True, help="Judge all patients: none was trained on.")
-@click.option("--truth", type=EXISTING_FILE, help="CSV (path, anomaly): judge DATA itself by it.")
-@click.option("--phantoms", type=click.IntRange(2), help="Judge so many phantoms, nothing else.")
+@click.option("--all", "everyone", is_flag=True, help="Use all patients: none was trained on.")
+@click.option("--truth", type=EXISTING_FILE, help="CSV (path, anomaly): labels of DATA.")
+@click.option("--phantoms", type=click.IntRange(2), help="Evaluate on this many phantoms instead.")
 @click.option("--out", type=FOLDER, help="Default runs/evaluation-MODEL-TIME.")
 @click.option("--json", "as_json", is_flag=True, help="Print evaluation.json instead of a table.")
 def evaluate(model: str, as_json: bool, out: Path | None, **given: Any) -> None:
-    """Judge held-out patients of DATA, and faults and lesions planted into them, with MODEL.
+    """Evaluate MODEL on held-out patients of DATA, and on faults and lesions planted into them.
 
     Example: python -m training evaluate spine_autoencoder data/spider/dicom --masks data/masks
 
     MODEL is a tag of the model store. Give the DATA that the model was trained from: its held-out
     patients follow from the model's seed. With --all every patient counts as held out. Without
-    DATA, or with --phantoms, synthetic images are judged. Slices without a mask (a PNG with the
+    DATA, or with --phantoms, synthetic images are used. Slices without a mask (a PNG with the
     slice's file name) get no lesions. With --truth nothing is planted: an anomaly of "none" is a
     usual image.
 
-    Leaves a folder: evaluation.json, evaluation.html, auroc.png, channels.png, alarms.png;
+    Writes a folder: evaluation.json, evaluation.html, auroc.png, channels.png, alarms.png;
     examples.png shows one image of each kind.
     """
     if not given["data"] and (given["truth"] or given["masks"] or given["axial"]):
         raise click.UsageError("--truth, --masks and --axial belong to DATA: name it")
     if given["phantoms"] and (given["data"] or given["truth"]):
-        raise click.UsageError("--phantoms judges synthetic images alone; leave out DATA")
+        raise click.UsageError("--phantoms evaluates on synthetic images alone; leave out DATA")
     if given["truth"] and (given["masks"] or given["axial"]):
-        raise click.UsageError("--truth judges DATA as it is; leave out --masks and --axial")
+        raise click.UsageError("--truth evaluates on DATA as it is; leave out --masks and --axial")
     from model.errors import ModelError
     from training.data.files import read_exclusions
     from training.evaluation import evaluate as evaluation
@@ -188,7 +194,7 @@ def evaluate(model: str, as_json: bool, out: Path | None, **given: Any) -> None:
     try:
         exclude = tuple(read_exclusions(given["exclude"])) if given["exclude"] else ()
         request = evaluation.Request(**given | {"exclude": exclude})
-        with track("judging") as advance:
+        with track("evaluating") as advance:
             found = evaluation.evaluate(model, request, advance)
         write_evaluation(folder, found)
     except (TrainingError, ModelError, ValueError) as error:
@@ -207,7 +213,7 @@ def evaluate(model: str, as_json: bool, out: Path | None, **given: Any) -> None:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of usual slices that may be called anomalies; saved with the model.",
 )
-@click.option("--name", help="Of the new model in the store; by default that of MODEL.")
+@click.option("--name", help="Name of the new model; by default that of MODEL.")
 @click.option("--exclude", type=EXISTING, help="Text or CSV (column path): files to leave out.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def calibrate(
@@ -222,7 +228,7 @@ def calibrate(
 
     Example: python -m training calibrate spine_autoencoder site/normals --name spine_site
 
-    Every slice under DATA counts as usual. Weights stay as they are; the model is saved anew.
+    Every slice under DATA counts as usual. The weights are kept; the model gets a new version.
     """
     from model.errors import ModelError
     from training.calibrate import print_recalibrated, recalibrate
@@ -275,18 +281,19 @@ def make_options(given: dict[str, Any]) -> Any:
 
 
 def new_folder(out: Path | None, name: str) -> Path:
-    """Choose the run folder; one that holds a run already is never written over."""
+    """Choose the run folder; a folder that already holds a run is never overwritten."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{name}-{stamp}"
     if (folder / "run.json").exists():
         raise click.UsageError(
-            f"{folder} holds a run; go on with --resume {shlex.quote(str(folder))}, or name another"
+            f"{folder} holds a run; continue it with --resume {shlex.quote(str(folder))},"
+            " or name another folder"
         )
     return folder
 
 
-def refuse_beside_resume(ctx: click.Context) -> None:
-    """Allow nothing beside --resume that the run has decided already."""
+def refuse_with_resume(ctx: click.Context) -> None:
+    """Refuse options that a resumed run has fixed already."""
     for name in ctx.params:
         source = ctx.get_parameter_source(name)
         if (
@@ -298,7 +305,7 @@ def refuse_beside_resume(ctx: click.Context) -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """Say in one line why it ends, and end with 1."""
+    """Print one line that names the cause, and exit with status 1."""
     click.echo(f"training: {message}", err=True)
     sys.exit(1)
 

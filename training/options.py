@@ -22,7 +22,7 @@ _PACKAGES = ("torch", "numpy", "pydicom", "bentoml", "onnxruntime", "onnx", "saf
 
 @dataclass(frozen=True)
 class Options:
-    """Everything that a run depends on beside the files.
+    """Everything that a run depends on besides the files.
 
     Args:
         data: files and folders.
@@ -34,8 +34,8 @@ class Options:
         threads: of the CPU.
         exclude: relative paths to leave out.
         description: of the data, in words.
-        command: that was typed.
-        overrides: a person's decisions; those in the run's own overrides.csv go before them.
+        command: as it was typed.
+        overrides: human decisions; those in the run's own overrides.csv take precedence.
         masks: folder of PNG files that label tissues; empty where there are none.
         teacher: tag or file of a model that labels the tissues where there are no masks; the
             released one by default.
@@ -59,7 +59,7 @@ class Options:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Options:
-        """Read what `asdict` and JSON made of an Options."""
+        """Rebuild an Options from the JSON of its `asdict`."""
         network = raw["network"] | {"channels": tuple(raw["network"]["channels"])}
         inspector = raw["inspector"]
         lists = {name: tuple(inspector[name]) for name in ("channels", "faults")}
@@ -77,7 +77,7 @@ class Options:
 
 
 def versions() -> dict[str, str]:
-    """List what the numbers depend on."""
+    """List the versions of what the numbers depend on."""
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), **found}
 

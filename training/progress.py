@@ -51,7 +51,7 @@ def track(what: str) -> Iterator[Advance]:
 
 
 class _TimeLeft(ProgressColumn):
-    """What the steps of the whole run say; nothing of the reading, which has no steps."""
+    """The time left for the whole run; empty for reading files, which takes no steps."""
 
     def __init__(self, steps: Steps) -> None:
         super().__init__()
@@ -74,8 +74,8 @@ def track_fit(options: Options) -> Iterator[Hooks]:
 
         def take(place: Place, metrics: EpochMetrics | None) -> None:
             steps.take(place, metrics)
-            said = describe_place(steps) + (f", loss {metrics.loss:.4f}" if metrics else "")
-            bars.update(training, completed=steps.done, total=steps.total, description=said)
+            text = describe_place(steps) + (f", loss {metrics.loss:.4f}" if metrics else "")
+            bars.update(training, completed=steps.done, total=steps.total, description=text)
 
         def on_file(done: int, total: int) -> None:
             bars.update(reading, completed=done, total=total)
@@ -95,7 +95,7 @@ def describe_place(steps: Steps) -> str:
 
 
 def describe_time_left(steps: Steps) -> str:
-    """Say how long the run takes from now on, in minutes."""
+    """Describe how long the run still takes, in minutes."""
     seconds = steps.seconds_left()
     if seconds is None:
         return ""

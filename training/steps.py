@@ -93,11 +93,11 @@ class Steps:
         return may_settle and self.place != FINAL and self.place[0] < self.n_rounds
 
     def take(self, place: Place, metrics: EpochMetrics | None) -> None:
-        """Count a stretch of steps; None says that the training has ended.
+        """Count a stretch of steps, or the end of a training.
 
         Args:
             place: of the training.
-            metrics: of its last stretch.
+            metrics: of its last stretch; None when the training has ended.
         """
         self.place = place
         for other in [other for other in self._left if _is_before(other, place)]:

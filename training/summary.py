@@ -85,7 +85,7 @@ def command(*words: object) -> str:
 
 
 def _what_is_served(trained: str) -> str:
-    """Say which model `make serve` serves now that one more is in the store."""
+    """Describe which model `make serve` takes, now that one more is in the store."""
     try:
         chosen = choose_served(DEFAULT_NAME)
     except ModelError:

@@ -1,4 +1,4 @@
-"""Name the model store of a clone: `.bentoml` beside the code, as `make` has it."""
+"""Use the model store of a clone: `.bentoml` next to the code, as `make` does."""
 
 from __future__ import annotations
 

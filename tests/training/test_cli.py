@@ -268,7 +268,7 @@ def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
     assert "run.json" in result.stderr
 
 
-def test_a_missing_gpu_is_said(
+def test_a_missing_gpu_is_named(
     phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # wherever this runs

@@ -1,1 +1,1 @@
-"""Train the networks, one loop each, on slices with planted corruptions."""
+"""Train the networks by one loop, on slices with planted corruptions."""

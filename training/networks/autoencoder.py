@@ -40,7 +40,7 @@ def fit_autoencoder(
         seed: of everything random.
         device: "cpu" or "cuda". Only a CPU gives the same weights for the same seed.
         folder: for checkpoints; a training found in it is continued with the same result.
-        on_epoch: told of every 100 steps.
+        on_epoch: called with every 100 steps.
 
     Raises:
         Diverged: the loss is no longer finite.

@@ -1,4 +1,4 @@
-"""Save a training in the middle, and go on with it."""
+"""Save a training on its way, and continue it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.errors import NotResumable
 def save_checkpoint(
     path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, history: list[dict[str, Any]]
 ) -> None:
-    """Write weights, optimiser and history into one safetensors file, aside and then renamed."""
+    """Write weights, optimiser and history into one safetensors file, replaced as a whole."""
     tensors = {f"network.{name}": t for name, t in network.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": t for name, t in state.items()}

@@ -1,4 +1,4 @@
-"""Train a whole detector, and score slices with it: what a fold and the last training do."""
+"""Train both networks of a detector, and score slices with them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TrainedDetector:
     reference: Reference
 
     def outputs(self, x: FloatArray) -> Outputs:
-        """Slices [B, 1, S, S] in [0, 1] -> what the networks make of them."""
+        """Slices [B, 1, S, S] in [0, 1] -> the outputs of both networks."""
         device = next(self.detector.parameters()).device
         with torch.inference_mode():
             outputs = self.detector(torch.from_numpy(x).to(device))
@@ -81,7 +81,7 @@ def train_detector(
         seed: of everything random.
         folder: for checkpoints; a training found in it is continued with the same result.
         device: "cpu" or "cuda".
-        on_epoch: told of every 100 steps of either network.
+        on_epoch: called with every 100 steps of either network.
 
     Raises:
         Diverged: a loss is no longer finite.
@@ -115,10 +115,10 @@ def save_detector(trained: TrainedDetector, folder: Path) -> None:
 def load_detector(
     folder: Path, networks: tuple[AutoencoderConfig, InspectorConfig]
 ) -> TrainedDetector:
-    """Read a fold's networks again.
+    """Read the networks of a fold.
 
     Raises:
-        OSError: they are not there.
+        OSError: they do not exist.
     """
     detector = Detector(Autoencoder(networks[0]), Inspector(networks[1])).eval()
     detector.load_state_dict(load_file(folder / _WEIGHTS_FILE))

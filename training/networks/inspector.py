@@ -54,7 +54,7 @@ def fit_inspector(
         seed: of everything random.
         device: "cpu" or "cuda".
         folder: for checkpoints; a training found in it is continued with the same result.
-        on_epoch: told of every 100 steps.
+        on_epoch: called with every 100 steps.
 
     Raises:
         TooFewImages: none of the slices to train on has labels.

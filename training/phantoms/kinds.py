@@ -1,4 +1,4 @@
-"""Name what can be wrong with a phantom; apart from the drawing, so that --help stays quick."""
+"""Name what can be wrong with a phantom; apart from the drawing, so that --help is quick."""
 
 from __future__ import annotations
 

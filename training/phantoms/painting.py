@@ -54,7 +54,7 @@ def render(spine: Spine, size: int, finding: Finding | None = None) -> FloatArra
 
 
 def make_canvas(spine: Spine, size: int) -> Canvas:
-    """Lay the phantom's coordinates over a picture."""
+    """Compute the phantom's coordinates of each pixel."""
     rng = np.random.default_rng(spine.texture_seed)
     yy, xx = np.mgrid[0:size, 0:size] / (size - 1) * 2 - 1
     cos, sin = np.cos(spine.tilt), np.sin(spine.tilt)
@@ -71,7 +71,7 @@ def _soft(distance: FloatArray, width: float) -> FloatArray:
 
 
 def superellipse(u: FloatArray, v: FloatArray, power: float) -> FloatArray:
-    """Return below 1 inside, 1 on and above 1 outside of a superellipse."""
+    """Return a value below 1 inside a superellipse, 1 on it and above 1 outside."""
     return np.asarray(np.abs(u) ** power + np.abs(v) ** power)
 
 
@@ -243,7 +243,7 @@ def _body(
 
 
 def render_axial(rng: np.random.Generator, size: int) -> FloatArray:
-    """Paint a plain axial slice: the wrong plane, for which there is no sagittal column to find."""
+    """Paint a plain axial slice: the wrong plane, which shows no sagittal column."""
     yy, xx = np.mgrid[0:size, 0:size] / (size - 1) * 2 - 1
     x, y = xx + rng.uniform(-0.1, 0.1), yy + rng.uniform(-0.1, 0.1)
     t = TISSUES["T2"]

@@ -174,10 +174,10 @@ def to_dicom(phantom: Phantom, seed: int, index: int) -> FileDataset:
 
 
 def _describe_patient(ds: FileDataset, phantom: Phantom, seed: int, index: int) -> None:
-    """Fill who, which study and which series: one of each for an image."""
+    """Fill patient, study and series: one of each for an image."""
     ds.SOPClassUID = MRImageStorage
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID
-    # A phantom and its twin are one patient: whoever splits by patient must not part them.
+    # A phantom and its twin are one patient: a split by patient must not separate them.
     ds.PatientID = f"PHANTOM-{seed}-{index:05d}"
     ds.PatientName = f"Phantom^{index:05d}"
     ds.PatientBirthDate = ""
@@ -218,7 +218,7 @@ def _describe_scan(ds: FileDataset, phantom: Phantom) -> None:
 
 
 def _describe_plane(ds: FileDataset, phantom: Phantom) -> None:
-    """Fill the Image Plane module (PS3.3 C.7.6.2); an axial phantom says so."""
+    """Fill the Image Plane module (PS3.3 C.7.6.2); of an axial phantom an axial plane."""
     spacing_mm = phantom.spacing_mm
     half = round(spacing_mm * phantom.pixels.shape[0] / 2, 4)
     axial = phantom.anomaly == "axial"

@@ -13,7 +13,7 @@ SAMPLES = {"usual": "none", "ghosted": "ghosting", "lesion": "lesion"}
 
 
 def sample_bytes(name: str) -> bytes:
-    """Make the DICOM file of a sample; the same on every machine, but for a rounding of pixels."""
+    """Make the DICOM file of a sample; the same on every machine but for rounding."""
     from training.phantoms.phantom import make_phantom, phantom_bytes
 
     return phantom_bytes(make_phantom(SEED, INDEX, SAMPLES[name]), SEED, INDEX)

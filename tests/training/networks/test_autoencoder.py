@@ -141,7 +141,7 @@ def test_augmentation_of_strength_zero_changes_nothing(data: TrainingSet) -> Non
     torch.testing.assert_close(same, x, atol=1e-5, rtol=0)
 
 
-def test_a_config_that_cannot_be_meant_is_refused() -> None:
+def test_a_config_that_makes_no_sense_is_refused() -> None:
     wrong: list[dict[str, Any]] = [
         {"steps": 0},
         {"anatomy_steps": 0},

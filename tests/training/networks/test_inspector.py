@@ -78,7 +78,7 @@ def test_the_network_s_own_labels_are_kept_for_a_resumed_training(
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not an array"])
-def test_kept_labels_that_are_gone_or_damaged_are_refused_and_not_made_anew(
+def test_kept_labels_that_are_gone_or_damaged_are_refused_and_not_made_again(
     data: TrainingSet, tmp_path: Path, content: bytes | None
 ) -> None:
     longer = replace(SHORT, inspector_steps=5)
@@ -103,7 +103,7 @@ def test_a_damaged_checkpoint_is_refused(data: TrainingSet, tmp_path: Path) -> N
         fit_inspector(data, INSPECTOR, SHORT, seed=SEED, folder=tmp_path)
 
 
-def test_without_a_labelled_slice_the_training_says_what_is_missing() -> None:
+def test_without_a_labelled_slice_the_training_names_what_is_missing() -> None:
     with pytest.raises(TooFewImages, match=r"none of 24 slices .* give masks of more patients"):
         fit_inspector(usual_set(24, n_labelled=0), INSPECTOR, SHORT, seed=SEED)
 
@@ -113,7 +113,7 @@ def test_with_labels_for_every_slice_none_are_made(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["inspector.safetensors"]
 
 
-def test_a_loss_that_is_no_number_stops_the_training(data: TrainingSet) -> None:
+def test_a_loss_that_is_not_a_number_stops_the_training(data: TrainingSet) -> None:
     wild = replace(SHORT, inspector_learning_rate=1e35)
     with pytest.raises(Diverged, match=r"the inspector's loss is \w+ in step [2345]"):
         fit_inspector(data, INSPECTOR, wild, seed=SEED)
@@ -145,7 +145,7 @@ def test_the_learning_rate_is_constant_for_the_anatomy_then_half_a_cosine() -> N
 
 
 def random_slices(n: int, n_labelled: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Slices whose values tell the label: label / 4 + 0.1."""
+    """Slices whose values name the label: label / 4 + 0.1."""
     labels = np.repeat(np.repeat(np.random.default_rng(1).integers(0, 4, (n, 8, 8)), 4, 1), 4, 2)
     x = (labels / 4 + 0.1).astype(np.float32)
     labels[n_labelled:] = NO_LABEL
