@@ -48,6 +48,8 @@ def test_the_released_model_answers_the_samples_as_shown(tmp_path: Path) -> None
             ).json()
             for name in SAMPLES
         }
+    line = f"serving {RELEASED}, the file that SPINE_MODEL names"
+    assert (tmp_path / "log").read_text().count(line) == 1
     assert {answer["scope_reason"] for answer in answers.values()} == {shown["scope_reason"]}
     assert not any(answer["in_scope"] for answer in answers.values())
     usual = answers["usual"]

@@ -1,4 +1,4 @@
-"""The model that SPINE_MODEL names, as BentoML wants it; found once, for all workers."""
+"""Give BentoML the model that SPINE_MODEL names, chosen once for all workers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ MODELS = Path(__file__).parents[3] / "models"
 class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
     """A model by tag, stage or file; one that cannot be found ends the service in one line.
 
-    BentoML would take the only version whose name begins like the one that it was asked for, and
-    ask its makers' servers for one that is not there.
+    BentoML would accept the beginning of a version where only one begins so, and ask BentoCloud for
+    a model that the store does not hold.
     """
 
     def __init__(self, wanted: str) -> None:
@@ -32,7 +32,7 @@ class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
 
     @cached_property
     def folder(self) -> Path:
-        """The folder of its files, not checked."""
+        """The folder of the model, unchecked."""
         if pinned := os.environ.get(FOLDER_VARIABLE):
             return Path(pinned)
         return self.choice.folder
@@ -41,7 +41,7 @@ class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
     def choice(self) -> Choice:
         """The model that is served and why, decided once."""
         try:
-            # In a Bento the models lie beside the code.
+            # In a Bento the models lie next to the code.
             return choose_served(self.wanted, [MODELS])
         except ModelError as error:
             sys.exit(f"service: {error}")
@@ -53,7 +53,7 @@ class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
 
     @property
     def stored(self) -> bentoml.Model:
-        """The model, read from its folder; BentoML does so before `before_serving` can check it."""
+        """The model, read from its folder; BentoML needs it before `before_serving` checks it."""
         try:
             return bentoml.Model.from_path(self.folder)
         except Exception as error:
@@ -68,7 +68,7 @@ class ServedModel(BentoModel):  # type: ignore[misc]  # BentoML's SDK is untyped
         return self.stored.tag
 
     def to_info(self, alias: str | None = None) -> Any:
-        """What a Bento keeps of it: the tag of a model in the store."""
+        """Describe the model for a Bento, which takes it from the store by its tag."""
         if names_file(self.wanted):
             sys.exit(
                 f"service: a Bento takes its model from the store; python -m model.store import"
