@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from training.steps import FINAL, EpochMetrics, Place, Steps
+from training.steps import FINAL, Place, Steps, StretchMetrics
 
 if TYPE_CHECKING:
     from training.cleaning.folds import FoldJob
@@ -72,7 +72,7 @@ def track_fit(options: Options) -> Iterator[Hooks]:
         reading = bars.add_task("reading files", total=None)
         training = bars.add_task("training steps", total=steps.total, of_run=True)
 
-        def take(place: Place, metrics: EpochMetrics | None) -> None:
+        def take(place: Place, metrics: StretchMetrics | None) -> None:
             steps.take(place, metrics)
             text = describe_place(steps) + (f", loss {metrics.loss:.4f}" if metrics else "")
             bars.update(training, completed=steps.done, total=steps.total, description=text)
@@ -80,7 +80,7 @@ def track_fit(options: Options) -> Iterator[Hooks]:
         def on_file(done: int, total: int) -> None:
             bars.update(reading, completed=done, total=total)
 
-        def on_steps(job: FoldJob, metrics: EpochMetrics | None) -> None:
+        def on_steps(job: FoldJob, metrics: StretchMetrics | None) -> None:
             take((job.round, job.fold), metrics)
 
         yield Hooks(on_file, on_steps, lambda metrics: take(FINAL, metrics))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.pages.pictures import save_figure
-from training.steps import EpochMetrics
+from training.steps import StretchMetrics
 from training.writing import write_csv
 
 METRICS_FILE = "metrics.csv"
@@ -21,19 +21,19 @@ LOSS_PLOT = "loss.png"
 ERRORS_PLOT = "errors.png"
 
 
-def write_metrics(path: Path, history: Sequence[EpochMetrics]) -> None:
+def write_metrics(path: Path, history: Sequence[StretchMetrics]) -> None:
     """Write a line for each stretch of steps."""
-    columns = [field.name for field in fields(EpochMetrics)]
+    columns = [field.name for field in fields(StretchMetrics)]
     write_csv(path, columns, (asdict(metrics).values() for metrics in history))
 
 
-def read_metrics(path: Path) -> dict[tuple[str, int], EpochMetrics]:
+def read_metrics(path: Path) -> dict[tuple[str, int], StretchMetrics]:
     """Read what `write_metrics` wrote before an interruption: (network, step) -> line."""
     if not path.exists():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
         lines = [
-            EpochMetrics(
+            StretchMetrics(
                 row["network"],
                 int(row["step"]),
                 float(row["learning_rate"]),
@@ -45,7 +45,7 @@ def read_metrics(path: Path) -> dict[tuple[str, int], EpochMetrics]:
     return {(line.network, line.step): line for line in lines}
 
 
-def plot_loss(path: Path, history: Sequence[EpochMetrics]) -> None:
+def plot_loss(path: Path, history: Sequence[StretchMetrics]) -> None:
     """Plot the loss of both networks over the steps of the final training."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     networks = sorted({metrics.network for metrics in history})

@@ -28,7 +28,7 @@ from training.networks import detector
 from training.networks.detector import TrainedDetector
 from training.options import Options
 from training.prepare import Started, start
-from training.steps import EpochMetrics
+from training.steps import StretchMetrics
 from training.writing import write_json
 
 FINAL = "final"
@@ -41,12 +41,12 @@ class Hooks:
     Args:
         on_file: called with (steps done, steps in all) while reading.
         on_steps: called after every stretch of steps of every fold, and at its end.
-        on_epoch: called after every stretch of steps of the final training.
+        on_stretch: called after every stretch of steps of the final training.
     """
 
     on_file: Callable[[int, int], None] = lambda done, total: None
     on_steps: OnSteps = lambda job, metrics: None
-    on_epoch: Callable[[EpochMetrics], None] = lambda metrics: None
+    on_stretch: Callable[[StretchMetrics], None] = lambda metrics: None
 
 
 def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[str, Any]:
@@ -152,10 +152,10 @@ def _train(
     """Train the networks that are saved, on the images that cleaning kept."""
     history = report.read_metrics(folder / report.METRICS_FILE)
 
-    def on_epoch(metrics: EpochMetrics) -> None:
+    def on_stretch(metrics: StretchMetrics) -> None:
         history[metrics.network, metrics.step] = metrics
         report.write_metrics(folder / report.METRICS_FILE, list(history.values()))
-        hooks.on_epoch(metrics)
+        hooks.on_stretch(metrics)
 
     keep = cleaned.keep
     x, labels = run.images.x, np.load(run.labels, mmap_mode="r", allow_pickle=False)
@@ -169,7 +169,7 @@ def _train(
         seed=(options.config.seed, 0, 0),
         folder=folder / FINAL,
         device=options.device,
-        on_epoch=on_epoch,
+        on_stretch=on_stretch,
     )
     report.plot_loss(folder / report.LOSS_PLOT, list(history.values()))
     return trained

@@ -22,7 +22,7 @@ _INSPECTOR_COST = 3.0
 
 
 @dataclass(frozen=True)
-class EpochMetrics:
+class StretchMetrics:
     """One line of metrics.csv: a stretch of 100 steps.
 
     Args:
@@ -92,7 +92,7 @@ class Steps:
         may_settle = self._config.policy == "crossfit"
         return may_settle and self.place != FINAL and self.place[0] < self.n_rounds
 
-    def take(self, place: Place, metrics: EpochMetrics | None) -> None:
+    def take(self, place: Place, metrics: StretchMetrics | None) -> None:
         """Count a stretch of steps, or the end of a training.
 
         Args:

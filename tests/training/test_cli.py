@@ -27,7 +27,7 @@ from training.evaluation.faults import FAULT_KINDS
 from training.evaluation.foreign import FOREIGN_KINDS
 from training.evaluation.lesions import LESION_KINDS
 from training.phantoms.phantom import write_phantoms
-from training.steps import EpochMetrics
+from training.steps import StretchMetrics
 from training.summary import command, print_fit, print_phantoms
 
 SMALL = ["--size", "64", "--latent", "8", "--threads", "1", "--batch-size", "8", "--folds", "3"]
@@ -115,13 +115,13 @@ def test_a_run_that_was_cut_off_is_resumed_with_the_same_result(
     def options(folder: str) -> choices.Options:
         return small_options(phantom_folder, phantom_masks, name="training_resume", command=folder)
 
-    def kill(metrics: EpochMetrics) -> None:
+    def kill(metrics: StretchMetrics) -> None:
         if metrics.network == "inspector":
             raise KeyboardInterrupt
 
     whole = run.execute(options("whole"), tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run.execute(options("cut"), tmp_path / "cut", run.Hooks(on_epoch=kill))
+        run.execute(options("cut"), tmp_path / "cut", run.Hooks(on_stretch=kill))
     assert choices.read_run(tmp_path / "cut")["status"] == "running"
     result = call("fit", "--resume", tmp_path / "cut", "--json")
     assert result.exit_code == 0, result.output

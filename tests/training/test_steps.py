@@ -10,7 +10,7 @@ import pytest
 
 from training.config import FitConfig
 from training.progress import describe_place, describe_time_left
-from training.steps import FINAL, EpochMetrics, Place, Steps, makespan
+from training.steps import FINAL, Place, Steps, StretchMetrics, makespan
 
 DEFAULT = FitConfig()
 TRIAL = replace(DEFAULT, steps=100, anatomy_steps=50, inspector_steps=100, rounds=1)
@@ -34,12 +34,12 @@ class Machine:
     n_rounds: int | None = None
     now: float = 0.0
 
-    def play(self) -> Iterator[tuple[float, Place, EpochMetrics | None]]:
+    def play(self) -> Iterator[tuple[float, Place, StretchMetrics | None]]:
         """Every report, with the time at which it comes."""
         n_rounds = max(1, self.config.rounds) if self.n_rounds is None else self.n_rounds
         for number in range(1, n_rounds + 1):
             free = [self.now] * self.processes
-            events = list[tuple[float, Place, EpochMetrics | None]]()
+            events = list[tuple[float, Place, StretchMetrics | None]]()
             for fold in range(self.config.folds):
                 start = free[0] + self.start_s
                 for end, metrics in self.training(start, 1.0):
@@ -55,7 +55,7 @@ class Machine:
             yield end, FINAL, metrics
         self.now += self.score_s
 
-    def training(self, at: float, speedup: float) -> Iterator[tuple[float, EpochMetrics]]:
+    def training(self, at: float, speedup: float) -> Iterator[tuple[float, StretchMetrics]]:
         config = self.config
         for network, n_steps, step_s in (
             ("autoencoder", config.steps, self.autoencoder_s / speedup),
@@ -69,7 +69,7 @@ class Machine:
             while done < n_steps:
                 stretch = min(100, n_steps - done)
                 at, done = at + stretch * step_s, done + stretch
-                yield at, EpochMetrics(network, done, 0.001, 0.02, stretch * step_s)
+                yield at, StretchMetrics(network, done, 0.001, 0.02, stretch * step_s)
 
 
 def ratios(machine: Machine) -> list[float]:
@@ -131,7 +131,9 @@ def test_folds_that_were_done_before_count_as_done() -> None:
     assert steps.done == 750
     assert steps.seconds_left() is None
     assert describe_time_left(steps) == ""
-    steps.take(FINAL, EpochMetrics("inspector", 150, 0.001, 0.02, 10.0))  # its autoencoder was done
+    steps.take(
+        FINAL, StretchMetrics("inspector", 150, 0.001, 0.02, 10.0)
+    )  # its autoencoder was done
     assert steps.done == steps.total
 
 
@@ -145,7 +147,7 @@ def test_the_plain_loop_trains_once_a_round_and_then_the_folds() -> None:
 def test_the_time_left_counts_down_between_two_reports() -> None:
     now = 0.0
     steps = Steps(replace(TRIAL, rounds=0), 1, clock=lambda: now)
-    steps.take((1, 0), EpochMetrics("autoencoder", 100, 0.001, 0.02, 60.0))
+    steps.take((1, 0), StretchMetrics("autoencoder", 100, 0.001, 0.02, 60.0))
     # The inspector's 150 steps are taken for three times as slow: 270 s. Three trainings follow.
     assert steps.seconds_left() == pytest.approx(270 + 3 * 330)
     assert describe_time_left(steps) == "21 min left"

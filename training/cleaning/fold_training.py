@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from training.cleaning.folds import FoldJob, OnEpoch, ScoreArray
+from training.cleaning.folds import FoldJob, OnStretch, ScoreArray
 from training.networks.detector import save_detector, train_detector
 
 
-def train_and_score(job: FoldJob, on_epoch: OnEpoch = lambda metrics: None) -> ScoreArray:
+def train_and_score(job: FoldJob, on_stretch: OnStretch = lambda metrics: None) -> ScoreArray:
     """Train on `job.train` from new weights, score `job.scored`: [n_scored, K].
 
     The networks stay in the job's folder for the audit's maps.
@@ -21,7 +21,7 @@ def train_and_score(job: FoldJob, on_epoch: OnEpoch = lambda metrics: None) -> S
         seed=(job.config.seed, job.round, job.fold),
         folder=job.folder,
         device=job.device,
-        on_epoch=on_epoch,
+        on_stretch=on_stretch,
     )
     scores = trained.score(job.open_inputs(), job.scored)
     save_detector(trained, job.folder)

@@ -23,12 +23,12 @@ from model.spec import AutoencoderConfig, InspectorConfig
 from training.config import FitConfig
 from training.data.training_set import IndexArray, TrainingSet
 from training.errors import Diverged, TooFewImages
-from training.steps import EpochMetrics
+from training.steps import StretchMetrics
 from training.writing import aside
 
 ScoreArray = NDArray[np.float64]
 Networks = tuple[AutoencoderConfig, InspectorConfig]
-OnEpoch = Callable[[EpochMetrics], None]
+OnStretch = Callable[[StretchMetrics], None]
 
 SCORES_FILE = "scores.npz"
 _JOB_FILE = "job.json"
@@ -96,7 +96,7 @@ class FoldJob:
         return TrainingSet(self.open_inputs(), labels, self.train, self.series, self.kinds)
 
 
-TrainAndScore = Callable[[FoldJob, OnEpoch], ScoreArray]
+TrainAndScore = Callable[[FoldJob, OnStretch], ScoreArray]
 
 
 def join_groups(keys: Sequence[Sequence[str]]) -> IndexArray:
@@ -156,14 +156,14 @@ def assign_folds(keys: Sequence[Sequence[str]], n_folds: int, seed: int) -> Inde
 
 
 def run_job(
-    job: FoldJob, train_and_score: TrainAndScore, on_epoch: OnEpoch = lambda metrics: None
+    job: FoldJob, train_and_score: TrainAndScore, on_stretch: OnStretch = lambda metrics: None
 ) -> None:
     """Do one job and leave its scores in its folder; a job that is done is not repeated.
 
     Args:
         job: what to do.
         train_and_score: how.
-        on_epoch: called with every stretch of its steps.
+        on_stretch: called with every stretch of its steps.
 
     Raises:
         Diverged: a score is not a number.
@@ -175,7 +175,7 @@ def run_job(
         shutil.rmtree(job.folder)  # checkpoints of another training
     job.folder.mkdir(parents=True, exist_ok=True)
     started.write_text(job.key(), "utf-8")
-    scores = np.asarray(train_and_score(job, on_epoch), np.float64)
+    scores = np.asarray(train_and_score(job, on_stretch), np.float64)
     if scores.ndim != 2 or len(scores) != len(job.scored) or not np.isfinite(scores).all():
         raise Diverged(
             f"fold {job.fold} of round {job.round} gave scores that are not numbers;"

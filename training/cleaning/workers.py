@@ -14,9 +14,9 @@ from multiprocessing.context import SpawnProcess
 
 from training.cleaning.folds import FoldJob, TrainAndScore, run_job
 from training.errors import TrainingError, WorkerLost
-from training.steps import EpochMetrics
+from training.steps import StretchMetrics
 
-OnSteps = Callable[[FoldJob, EpochMetrics | None], None]
+OnSteps = Callable[[FoldJob, StretchMetrics | None], None]
 
 
 def run_jobs(
@@ -74,7 +74,7 @@ def _start(
     return process, ours, job
 
 
-def _receive(process: SpawnProcess, answer: Connection, job: FoldJob) -> EpochMetrics | None:
+def _receive(process: SpawnProcess, answer: Connection, job: FoldJob) -> StretchMetrics | None:
     """Receive what the process reports next; None when it is done.
 
     Raises:
@@ -82,7 +82,7 @@ def _receive(process: SpawnProcess, answer: Connection, job: FoldJob) -> EpochMe
         WorkerLost: the process was killed.
     """
     try:
-        report: EpochMetrics | TrainingError = answer.recv()
+        report: StretchMetrics | TrainingError = answer.recv()
     except (EOFError, OSError):  # its end of the pipe is closed: finished, or killed
         process.join()
         if process.exitcode:

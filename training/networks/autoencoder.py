@@ -26,7 +26,7 @@ def fit_autoencoder(
     seed: tuple[int, ...],
     device: str = "cpu",
     folder: Path | None = None,
-    on_epoch: loop.OnEpoch = lambda metrics: None,
+    on_stretch: loop.OnStretch = lambda metrics: None,
 ) -> Autoencoder:
     """Train from a cold start, or from a checkpoint of the same training.
 
@@ -40,7 +40,7 @@ def fit_autoencoder(
         seed: of everything random.
         device: "cpu" or "cuda". Only a CPU gives the same weights for the same seed.
         folder: for checkpoints; a training found in it is continued with the same result.
-        on_epoch: called with every 100 steps.
+        on_stretch: called with every 100 steps.
 
     Raises:
         Diverged: the loss is no longer finite.
@@ -69,7 +69,7 @@ def fit_autoencoder(
         seed,
         advice="; lower --learning-rate",
     )
-    loop.run(training, folder, on_epoch)
+    loop.run(training, folder, on_stretch)
     return network.eval()
 
 

@@ -29,7 +29,7 @@ from training.config import FitConfig
 from training.data.training_set import IndexArray, TrainingSet
 from training.networks.autoencoder import fit_autoencoder
 from training.networks.inspector import fit_inspector
-from training.networks.loop import OnEpoch
+from training.networks.loop import OnStretch
 
 FloatArray = NDArray[np.float32]
 
@@ -70,7 +70,7 @@ def train_detector(
     seed: tuple[int, ...],
     folder: Path,
     device: str = "cpu",
-    on_epoch: OnEpoch = lambda metrics: None,
+    on_stretch: OnStretch = lambda metrics: None,
 ) -> TrainedDetector:
     """Train both networks from new weights, then measure the spread of their features.
 
@@ -81,17 +81,17 @@ def train_detector(
         seed: of everything random.
         folder: for checkpoints; a training found in it is continued with the same result.
         device: "cpu" or "cuda".
-        on_epoch: called with every 100 steps of either network.
+        on_stretch: called with every 100 steps of either network.
 
     Raises:
         Diverged: a loss is no longer finite.
         NotResumable: a checkpoint is damaged or of another training.
     """
     autoencoder = fit_autoencoder(
-        data, networks[0], config, seed=seed, device=device, folder=folder, on_epoch=on_epoch
+        data, networks[0], config, seed=seed, device=device, folder=folder, on_stretch=on_stretch
     )
     inspector = fit_inspector(
-        data, networks[1], config, seed=seed, device=device, folder=folder, on_epoch=on_epoch
+        data, networks[1], config, seed=seed, device=device, folder=folder, on_stretch=on_stretch
     )
     detector = Detector(autoencoder, inspector).to(device).eval()
     features = []

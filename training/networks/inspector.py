@@ -38,7 +38,7 @@ def fit_inspector(
     seed: tuple[int, ...],
     device: str = "cpu",
     folder: Path | None = None,
-    on_epoch: loop.OnEpoch = lambda metrics: None,
+    on_stretch: loop.OnStretch = lambda metrics: None,
 ) -> Inspector:
     """Train from a cold start, or from a checkpoint of the same training.
 
@@ -54,7 +54,7 @@ def fit_inspector(
         seed: of everything random.
         device: "cpu" or "cuda".
         folder: for checkpoints; a training found in it is continued with the same result.
-        on_epoch: called with every 100 steps.
+        on_stretch: called with every 100 steps.
 
     Raises:
         TooFewImages: none of the slices to train on has labels.
@@ -94,7 +94,7 @@ def fit_inspector(
         seed,
         largest_gradient=5.0,
     )
-    loop.run(training, folder, on_epoch)
+    loop.run(training, folder, on_stretch)
     return network.eval()
 
 

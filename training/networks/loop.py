@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from training.errors import Diverged
 from training.networks.checkpoints import load_checkpoint, save_checkpoint
-from training.steps import STRETCH, EpochMetrics
+from training.steps import STRETCH, StretchMetrics
 
-OnEpoch = Callable[[EpochMetrics], None]
+OnStretch = Callable[[StretchMetrics], None]
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Training:
     advice: str = ""
 
 
-def run(training: Training, folder: Path | None, on_epoch: OnEpoch) -> None:
+def run(training: Training, folder: Path | None, on_stretch: OnStretch) -> None:
     """Take all steps, or those that are left since the last checkpoint, with the same result.
 
     Args:
         training: the network and how it learns.
         folder: for a checkpoint every 100 steps; none are kept without it.
-        on_epoch: called with every 100 steps.
+        on_stretch: called with every 100 steps.
 
     Raises:
         Diverged: the loss is no longer finite.
@@ -83,7 +83,7 @@ def run(training: Training, folder: Path | None, on_epoch: OnEpoch) -> None:
             )
         if (step + 1) % STRETCH == 0 or step + 1 == training.n_steps:
             seconds, mean = round(time.perf_counter() - started, 3), float(np.mean(losses))
-            on_epoch(EpochMetrics(training.name, step + 1, rate, mean, seconds))
+            on_stretch(StretchMetrics(training.name, step + 1, rate, mean, seconds))
             losses, started = [], time.perf_counter()
             if checkpoint is not None:
                 save_checkpoint(checkpoint, network, optimizer, [{"step": step + 1}])

@@ -14,7 +14,7 @@ from tests.training.small import INSPECTOR, NETWORK, QUICK
 from training.cleaning.folds import FoldJob, assign_folds, join_groups, read_scores, run_job
 from training.cleaning.workers import run_jobs
 from training.errors import Diverged, TooFewImages, WorkerLost
-from training.steps import EpochMetrics
+from training.steps import StretchMetrics
 
 KEYS = [
     (f"patient:{n % 23}", f"study:{n % 31 if n % 7 else n}", f"series:{n % 61}") for n in range(300)
@@ -121,7 +121,7 @@ def test_several_processes_give_the_scores_of_one(tmp_path: Path) -> None:
     alone, together = jobs(tmp_path / "one"), jobs(tmp_path / "two")
     seen: list[tuple[int, int]] = []
 
-    def on_steps(job: FoldJob, metrics: EpochMetrics | None) -> None:
+    def on_steps(job: FoldJob, metrics: StretchMetrics | None) -> None:
         seen.append((job.fold, metrics.step if metrics else 0))
 
     run_jobs(alone, count_and_score, processes=1, on_steps=on_steps)

@@ -16,7 +16,7 @@ from training.config import FitConfig
 from training.data.training_set import TrainingSet
 from training.errors import Diverged, NotResumable
 from training.networks.autoencoder import augment, fit_autoencoder, learning_rate
-from training.steps import EpochMetrics
+from training.steps import StretchMetrics
 
 FloatArray = NDArray[np.float32]
 SEED = (0, 1, 2)
@@ -46,15 +46,15 @@ def test_the_same_seed_gives_the_same_weights(data: TrainingSet, whole: Autoenco
 def test_a_resumed_training_equals_an_uninterrupted_one(
     data: TrainingSet, whole: Autoencoder, tmp_path: Path, killed_at: int
 ) -> None:
-    def kill(metrics: EpochMetrics) -> None:
+    def kill(metrics: StretchMetrics) -> None:
         if metrics.step == killed_at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_autoencoder(data, NETWORK, CONFIG, seed=SEED, folder=tmp_path, on_epoch=kill)
-    seen: list[EpochMetrics] = []
+        fit_autoencoder(data, NETWORK, CONFIG, seed=SEED, folder=tmp_path, on_stretch=kill)
+    seen: list[StretchMetrics] = []
     resumed = fit_autoencoder(
-        data, NETWORK, CONFIG, seed=SEED, folder=tmp_path, on_epoch=seen.append
+        data, NETWORK, CONFIG, seed=SEED, folder=tmp_path, on_stretch=seen.append
     )
     assert weights(resumed) == weights(whole)
     assert [metrics.step for metrics in seen] == [200, 210][killed_at // 210 :]
@@ -64,8 +64,10 @@ def test_a_finished_training_is_not_repeated(
     data: TrainingSet, whole: Autoencoder, tmp_path: Path
 ) -> None:
     fit_autoencoder(data, NETWORK, CONFIG, seed=SEED, folder=tmp_path)
-    seen: list[EpochMetrics] = []
-    again = fit_autoencoder(data, NETWORK, CONFIG, seed=SEED, folder=tmp_path, on_epoch=seen.append)
+    seen: list[StretchMetrics] = []
+    again = fit_autoencoder(
+        data, NETWORK, CONFIG, seed=SEED, folder=tmp_path, on_stretch=seen.append
+    )
     assert not seen
     assert weights(again) == weights(whole)
     assert [file.name for file in tmp_path.iterdir()] == ["autoencoder.safetensors"]
@@ -86,8 +88,8 @@ def test_a_checkpoint_of_another_network_is_refused(data: TrainingSet, tmp_path:
 
 
 def test_training_lowers_the_loss_and_ends_in_eval_mode(data: TrainingSet) -> None:
-    seen: list[EpochMetrics] = []
-    network = fit_autoencoder(data, NETWORK, CONFIG, seed=SEED, on_epoch=seen.append)
+    seen: list[StretchMetrics] = []
+    network = fit_autoencoder(data, NETWORK, CONFIG, seed=SEED, on_stretch=seen.append)
     assert [(metrics.network, metrics.step) for metrics in seen] == [
         ("autoencoder", 100),
         ("autoencoder", 200),

@@ -20,7 +20,7 @@ from training.networks.detector import (
     save_detector,
     train_detector,
 )
-from training.steps import EpochMetrics
+from training.steps import StretchMetrics
 
 NETWORKS = (NETWORK, INSPECTOR)
 SEED = (0, 1, 2)
@@ -49,12 +49,12 @@ def same(first: TrainedDetector, second: TrainedDetector) -> bool:
 def test_the_same_seed_gives_the_same_detector_whether_or_not_it_is_interrupted(
     data: TrainingSet, trained: TrainedDetector, tmp_path: Path
 ) -> None:
-    def kill(metrics: EpochMetrics) -> None:
+    def kill(metrics: StretchMetrics) -> None:
         if metrics.network == "inspector":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_detector(data, NETWORKS, QUICK, seed=SEED, folder=tmp_path, on_epoch=kill)
+        train_detector(data, NETWORKS, QUICK, seed=SEED, folder=tmp_path, on_stretch=kill)
     seen: list[str] = []
     resumed = train_detector(
         data,
@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_detector_whether_or_not_it_is_interrupted(
         QUICK,
         seed=SEED,
         folder=tmp_path,
-        on_epoch=lambda metrics: seen.append(metrics.network),
+        on_stretch=lambda metrics: seen.append(metrics.network),
     )
     assert seen == ["inspector"]  # the autoencoder was finished
     assert same(resumed, trained)

@@ -23,7 +23,7 @@ from training.networks.inspector import (
     mark_loss,
 )
 from training.networks.planting import plant
-from training.steps import EpochMetrics
+from training.steps import StretchMetrics
 
 SEED = (0, 1, 2)
 CONFIG = FitConfig(anatomy_steps=105, inspector_steps=5, batch_size=8)
@@ -50,15 +50,15 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     # before, and then the labels are already there.
     config = replace(CONFIG, anatomy_steps=anatomy_steps, inspector_steps=110 - anatomy_steps)
 
-    def kill(metrics: EpochMetrics) -> None:
+    def kill(metrics: StretchMetrics) -> None:
         if metrics.step == 110:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_inspector(data, INSPECTOR, config, seed=SEED, folder=tmp_path, on_epoch=kill)
-    seen: list[EpochMetrics] = []
+        fit_inspector(data, INSPECTOR, config, seed=SEED, folder=tmp_path, on_stretch=kill)
+    seen: list[StretchMetrics] = []
     resumed = fit_inspector(
-        data, INSPECTOR, config, seed=SEED, folder=tmp_path, on_epoch=seen.append
+        data, INSPECTOR, config, seed=SEED, folder=tmp_path, on_stretch=seen.append
     )
     whole = fit_inspector(data, INSPECTOR, config, seed=SEED)
     assert weights(resumed) == weights(whole)
@@ -120,9 +120,9 @@ def test_a_loss_that_is_not_a_number_stops_the_training(data: TrainingSet) -> No
 
 
 def test_the_loss_falls_and_the_anatomy_is_learned(data: TrainingSet) -> None:
-    seen: list[EpochMetrics] = []
+    seen: list[StretchMetrics] = []
     config = replace(CONFIG, anatomy_steps=199, inspector_steps=1, batch_size=4)
-    network = fit_inspector(data, INSPECTOR, config, seed=SEED, on_epoch=seen.append)
+    network = fit_inspector(data, INSPECTOR, config, seed=SEED, on_stretch=seen.append)
     assert [(metrics.network, metrics.step) for metrics in seen] == [
         ("inspector", 100),
         ("inspector", 200),
