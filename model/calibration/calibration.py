@@ -246,13 +246,14 @@ class Calibration:
     def _pattern(self, key: StratumKey) -> StratumKey:
         """Relax a key until enough studies fit it."""
         needed = studies_needed(self.alarm_rate)
+        if self._n_fitting(StratumKey(subject=key.subject)) < needed:
+            # Patients and phantoms are compared with each other only as a last resort.
+            key = replace(key, subject=None)
         for names in _RELAXED:
             pattern = replace(key, **dict.fromkeys(names))
             if self._n_fitting(pattern) >= max(SMALLEST_STRATUM, needed):
                 return pattern
-        # Patients and phantoms are compared with each other only as a last resort.
-        pattern = StratumKey(subject=key.subject)
-        return pattern if self._n_fitting(pattern) >= needed else StratumKey()
+        return StratumKey(subject=key.subject)
 
     def _n_fitting(self, pattern: StratumKey) -> int:
         return len(np.unique(self.studies[self._fitting(pattern)]))
