@@ -17,6 +17,22 @@ if TYPE_CHECKING:
 
 # BentoML gives a handler to its own loggers and their children only.
 log = logging.getLogger("bentoml.spine")
+# Of a production server; BentoML has its own.
+_LINE = "%(asctime)s [%(levelname)s] [%(name)s %(process)d] %(message)s"
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": _LINE}},
+    "handlers": {
+        "stdout": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout",
+            "formatter": "line",
+        }
+    },
+    "loggers": {"bentoml": {"level": "INFO"}, "uvicorn.error": {"level": "WARNING"}},
+    "root": {"level": "WARNING", "handlers": ["stdout"]},
+}
 
 _ROOT = Path(__file__).resolve().parent.parent
 

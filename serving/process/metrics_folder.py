@@ -79,7 +79,9 @@ def count_there() -> bool:
                 if file.tell() < size:
                     file.write(bytes(size - file.tell()))
     except OSError as error:
-        log.warning("no metrics of this worker: %s (%s)", place, error.strerror)
+        log.warning("no metrics of this worker: their folder fails (%s)", error.strerror)
+        for half in place.glob(f"*_{os.getpid()}.db"):
+            half.unlink(missing_ok=True)
         del os.environ[_PROMETHEUS]
         return False
     return True

@@ -1,55 +1,32 @@
-"""Check, listen, and supervise the workers: what `python -m serving` does in production."""
+"""Check and listen, then become the supervisor: what `python -m serving` does in production."""
 
 from __future__ import annotations
 
 import logging.config
 import os
-import socket
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from model.errors import ModelError
 from model.store.served import FOLDER_VARIABLE
-from serving.process.drain import FINISH_WITHIN_S
-from serving.process.metrics_folder import make_metrics_folder
 from serving.process.places import StartError, find_places
 from serving.process.preflight import (
-    BACKLOG,
     check_model,
     listen,
     read_address,
     warn_if_open,
     warn_of_unknown_variables,
 )
-from serving.process.resources import WORKER_ENVIRON, n_workers
-from serving.process.signals import obey_signals
-from serving.settings import Settings, SettingsError, read_settings
-from serving.telemetry import log
+from serving.process.resources import WORKER_ENVIRON
+from serving.settings import SettingsError, read_settings
+from serving.telemetry import LOGGING, log
 
 # The models of a Bento lie beside its code.
 MODELS = Path(__file__).parents[3] / "models"
-# A worker that leaves a ping of the supervisor without an answer for so long is replaced. On a busy
-# machine a new one needs seconds until it can answer.
-HUNG_AFTER_S = 15
-_LINE = "%(asctime)s [%(levelname)s] [%(name)s %(process)d] %(message)s"
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": _LINE}},
-    "handlers": {
-        "stdout": {
-            "class": "logging.StreamHandler",
-            "stream": "ext://sys.stdout",
-            "formatter": "line",
-        }
-    },
-    "loggers": {"bentoml": {"level": "INFO"}, "uvicorn.error": {"level": "WARNING"}},
-    "root": {"level": "WARNING", "handlers": ["stdout"]},
-}
 
 
 @click.command()
@@ -78,46 +55,10 @@ def main(host: str | None, port: str | None) -> None:
     warn_of_unknown_variables(os.environ)
     warn_if_open(address[0], settings)
     os.environ |= {name: os.environ.get(name, value) for name, value in WORKER_ENVIRON.items()}
-    make_metrics_folder()
-    with listener:
-        _supervise(listener, n_workers(settings), settings)
-
-
-def _supervise(listener: socket.socket, count: int, settings: Settings) -> None:
-    """Start the workers, replace those that die or hang, and end them all at a signal."""
-    # Here, or the checks above would answer a quarter of a second later.
-    from uvicorn import Config
-    from uvicorn.config import STARTUP_FAILURE
-    from uvicorn.supervisors import Multiprocess
-
-    log.info("starting %d workers on %s port %d", count, *listener.getsockname()[:2])
-    config = Config(
-        "service:SpineAnomaly.to_asgi",
-        factory=True,
-        http="serving.http.connection:BoundedProtocol",
-        ws="none",
-        interface="asgi3",
-        lifespan="on",
-        workers=count,
-        log_config=LOGGING,
-        access_log=False,
-        server_header=False,
-        forwarded_allow_ips=list(settings.trusted_proxies),
-        timeout_graceful_shutdown=FINISH_WITHIN_S,
-        timeout_worker_healthcheck=HUNG_AFTER_S,
-        backlog=BACKLOG,
-    )
-    # Also for one worker, or nobody would replace it.
-    supervisor = Multiprocess(config, [listener])
-    logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # which worker died, and when
-    # uvicorn's handlers are there now: a signal that has waited ends what starts here.
-    obey_signals()
-    try:
-        supervisor.run()
-    except OSError as error:
-        _fail(f"no worker can be started ({(error.strerror or '').lower()})")
-    if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
-        _fail("a worker could not start; the lines above say why")
+    listener.set_inheritable(True)
+    sys.stdout.flush()
+    supervisor = [sys.executable, "-m", "serving.process.supervise", str(listener.fileno())]
+    os.execv(sys.executable, supervisor)  # noqa: S606  # our own module
 
 
 def _fail(reason: str) -> NoReturn:

@@ -19,13 +19,13 @@ NO_ROOM = replace(ONE_WORKER, has_tmp=False, options=("--read-only", "--ipc", "n
 @pytest.mark.parametrize(
     ("limits", "environ", "reason"),
     [
-        (ONE_WORKER, {"PORT": "http"}, "PORT='http' is not a number from 1 to 65535"),
-        (ONE_WORKER, {"BENTOML_HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1:"),
+        (ONE_WORKER, {"PORT": "http"}, "the port 'http' is not a number from 1 to 65535"),
+        (ONE_WORKER, {"BENTOML_HOST": "192.0.2.1"}, "not an address of this machine"),
         (ONE_WORKER, {"SPINE_MODEL": "nosuch"}, "nosuch"),
         (ONE_WORKER, {"SPINE_MODEL": "/models/site.bentomodel"}, "/models/site.bentomodel"),
         (ONE_WORKER, {"SPINE_WORKERS": "many"}, "SPINE_WORKERS is 'many'"),
         (ONE_WORKER, {"TMPDIR": "/nowhere"}, "/nowhere"),
-        (NO_ROOM, {}, "nothing can be written to /tmp or /dev/shm; mount a tmpfs at /tmp"),
+        (NO_ROOM, {}, "; mount a tmpfs at /tmp"),
     ],
     ids=lambda value: None if isinstance(value, str) else repr(value)[:40],
 )
@@ -35,7 +35,7 @@ def test_what_cannot_work_ends_with_one_line(
     code, told = run_to_its_end(limits, **environ)
     assert code == 1
     [line] = told.splitlines()
-    assert line.startswith("container: ")
+    assert line.startswith("service: ")
     assert reason in line
 
 
@@ -45,7 +45,7 @@ def test_a_port_that_is_taken_is_told_in_one_line(image: str) -> None:
         code, told = run_to_its_end(PORT=str(port))
     assert code == 1
     [line] = told.splitlines()
-    assert line.startswith(f"container: cannot listen on 127.0.0.1:{port} ")
+    assert line.startswith(f"service: cannot listen on 127.0.0.1 port {port} ")
 
 
 @pytest.mark.parametrize("cores", ["2", "0.5"])

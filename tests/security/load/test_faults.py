@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from serving.process.start import HUNG_AFTER_S
+from serving.process.supervise import HUNG_AFTER_S
 from tests.measured import Report
 from tests.security import process_tree
 from tests.security.conftest import Serve

@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.mount_namespace import unshare
 from tests.serving.server import ROOT, bentoml_serve, serve
 
 Serve = Callable[..., AbstractContextManager[tuple[str, subprocess.Popen[bytes]]]]
@@ -85,6 +86,31 @@ def test_a_worker_that_starts_when_the_folder_is_gone_answers_without_metrics(
         answer = httpx.post(f"{url}/predict", files={"file": dicom}, timeout=60)
         assert answer.status_code == 200
         assert httpx.get(f"{url}/metrics").status_code == 404
+
+
+@pytest.mark.parametrize(("size", "metrics"), [("400k", 404), ("2m", 200)])
+def test_a_full_disk_ends_no_worker_and_no_answer(
+    model_store: Path, tmp_path: Path, temp: Path, dicom: bytes, size: str, metrics: int
+) -> None:
+    import psutil
+
+    mount = f'mount -t tmpfs -o size={size} tmpfs {temp} && exec "$@"'
+    prefix = [*unshare(), "sh", "-c", mount, "sh"]
+    environ = {"BENTOML_HOME": str(model_store), "TMPDIR": str(temp)}
+    with serve(tmp_path / "log", prefix, **environ) as (url, process):
+        workers = {each.pid for each in psutil.Process(process.pid).children()}
+        fill = Path(f"/proc/{process.pid}/root{temp}/fill")
+        with suppress(OSError), fill.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1024))
+        for name in ("/", "/livez", "/readyz", "/docs.json", "/schema.json", "/nothing"):
+            for _ in range(3):
+                assert httpx.get(f"{url}{name}").status_code in (200, 404)
+        for _ in range(3):
+            assert httpx.post(f"{url}/predict", files={"file": dicom}).status_code == 200
+            assert httpx.post(f"{url}/predict", files={"file": b"none"}).status_code == 415
+        assert httpx.get(f"{url}/metrics").status_code == metrics
+        assert {each.pid for each in psutil.Process(process.pid).children()} == workers
 
 
 def test_the_folder_of_a_server_that_was_killed_is_removed_by_the_next(
