@@ -30,7 +30,7 @@ CAUSES = (
         r"dns error|name resolution|NewConnectionError|dial tcp|Failed to fetch",
         "the packages cannot be fetched; is there a network?",
     ),
-    (r"^(?P<what>(?:rehearsal|container|service|preflight): .*)", "{what}"),
+    (r"^(?P<what>(?:rehearsal|service|preflight): .*)", "{what}"),
     (r"^ERROR: (?P<what>BuildKit is enabled.*)", "{what}"),
     (r"^(?:ERROR|error|Error): (?P<what>.*)", "{what}"),
 )

@@ -50,9 +50,9 @@ LOGS = {
         "BuildKit is enabled but the buildx component is missing or broken."
     ),
     # our own commands, in the build and before it
-    "#14 1.952 container: model.onnx is damaged\n#14 2.1 rehearsal: the server ended with 1\n"
+    "#14 1.952 service: model.onnx is damaged\n#14 2.1 rehearsal: the server ended with 1\n"
     "#14 ERROR: executor failed running [/bin/sh -c cd src]: exit code: 1": (
-        "container: model.onnx is damaged"
+        "service: model.onnx is damaged"
     ),
     "Error: [build] bentofile.yaml is no mapping": "[build] bentofile.yaml is no mapping",
 }
