@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.root import ROOT
 
 # Who may import whom, as DESIGN has it: preprocessing ◄ model ◄ serving ◄ service.py, and training.
 ALLOWED = {

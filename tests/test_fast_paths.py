@@ -32,13 +32,13 @@ from preprocessing.limits import DEFAULT
 from preprocessing.resizing import resize_matrix
 from preprocessing.transforms import fitted_shape
 from serving.http.multipart import parse_multipart
+from tests.dicom_files import NATIVE, encapsulated, make_dicom
 from tests.preprocessing.decoding.codestreams import LOSSLESS, RAMP
-from tests.preprocessing.dicom_files import NATIVE, encapsulated, native
+from tests.root import ROOT
 from training.phantoms.phantom import make_phantom, phantom_bytes
 
 FloatArray = NDArray[np.float64]
-ROOT = Path(__file__).parents[1]
-FACTS = read_image(native(RAMP)).facts
+FACTS = read_image(make_dicom(RAMP)).facts
 
 
 def plain_input(image: Slice, spec: InputSpec) -> FloatArray:
@@ -123,7 +123,7 @@ def test_uncompressed_samples_are_those_of_pydicom(syntax: str, dtype: type) -> 
     limits = np.iinfo(dtype)
     low, high = max(limits.min, -70_000), min(limits.max, 70_000)  # exact in float32
     pixels = np.random.default_rng(1).integers(low, high, (3, 7, 6), dtype, endpoint=True)
-    data = native(pixels, syntax, RescaleSlope="2", RescaleIntercept="-5")
+    data = make_dicom(pixels, syntax, RescaleSlope="2", RescaleIntercept="-5")
     expected = pydicom.dcmread(io.BytesIO(data)).pixel_array * 2.0 - 5
     found = [image.pixels for image in read_frames(data)]
     np.testing.assert_array_equal(found, expected)

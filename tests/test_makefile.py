@@ -12,8 +12,8 @@ import pytest
 
 from requirements.install import find_cause
 from tests.mount_namespace import unshare
+from tests.root import ROOT
 
-ROOT = Path(__file__).parents[1]
 AWKWARD = 'it\'s "my" $data $(x) `id` (1) #h'
 
 

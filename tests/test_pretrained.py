@@ -10,8 +10,9 @@ from model.calibration.alarm_rates import rate_bound
 from model.runtime import LoadedModel, load_calibration, load_model
 from model.spec import CALIBRATION_FILE, ModelSpec, load_spec
 from model.store.archive import unpack_model
+from tests.root import ROOT
 
-PRETRAINED = Path(__file__).parent.parent / "pretrained"
+PRETRAINED = ROOT / "pretrained"
 ARCHIVE = PRETRAINED / "spine_autoencoder.bentomodel"
 CARD = (PRETRAINED / "MODEL_CARD.md").read_text("utf-8")
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,9 +15,9 @@ from preprocessing import ImageError
 from serving.contract import Prediction
 from serving.errors import RequestError
 from serving.settings import Settings
+from tests.root import ROOT
 from tests.serving.server import bentoml_serve
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 # Each page by its path in the repository.
 TEXTS = {

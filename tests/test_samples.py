@@ -12,7 +12,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.serving.server import ROOT, bentoml_serve
+from tests.root import ROOT
+from tests.serving.server import bentoml_serve
 from training.phantoms.samples import SAMPLES, sample_bytes
 
 FOLDER = ROOT / "samples"

@@ -24,8 +24,7 @@ from model.calibration.strata import Measured, stratum_of
 from model.runtime import load_model
 from model.store.find import find_directory
 from preprocessing import InputSpec, read_image, to_input
-
-ROOT = Path(__file__).parents[2]
+from tests.root import ROOT
 
 
 @pytest.mark.parametrize("syntax", ["uncompressed", "RLE", "JPEG 2000"])

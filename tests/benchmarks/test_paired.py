@@ -11,8 +11,7 @@ import pytest
 
 from benchmarks.paired import table
 from benchmarks.slices import encoded
-
-ROOT = Path(__file__).parents[2]
+from tests.root import ROOT
 
 
 def row(p50_ms: float, server_cpu_ms: float, requests_per_s: float) -> dict[str, float]:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.parts import BATCH, STAGES, Stopwatch
-
-ROOT = Path(__file__).parents[2]
+from tests.root import ROOT
 
 
 def test_every_case_has_every_stage(model_store: Path, tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.training_parts import PARTS
-
-ROOT = Path(__file__).parents[2]
+from tests.root import ROOT
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:

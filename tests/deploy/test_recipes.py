@@ -18,10 +18,10 @@ from tests.deploy.recipes import (
     POD_CONTAINER,
     RAILWAY,
     RENDER,
-    ROOT,
     TASK_CONTAINER,
     load,
 )
+from tests.root import ROOT
 
 IMAGE = "ghcr.io/OWNER/dicom-autoencoder"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.recipes import ROOT
+from tests.root import ROOT
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.recipes import ROOT
+from tests.root import ROOT
 
 WORKFLOWS = {path.stem: path for path in sorted((ROOT / ".github/workflows").glob("*.yml"))}
 TEXTS = {name: path.read_text("utf-8") for name, path in WORKFLOWS.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +11,8 @@ from image.engine import EngineError, check_engine, has_image
 from model.runtime import LoadedModel, load_model
 from model.store.archive import unpack_model
 from tests.image.containers import IMAGE, TWO_WORKERS, Container, Limits, running
+from tests.root import ROOT
 from training.phantoms.phantom import make_phantom, phantom_bytes
-
-ROOT = Path(__file__).parents[2]
 
 Start = Callable[..., Container]
 

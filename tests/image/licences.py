@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.image.distributions import Distribution
+from tests.root import ROOT
 
-LOCK = Path(__file__).parents[2] / "requirements" / "serve.txt"
+LOCK = ROOT / "requirements" / "serve.txt"
 # Parts of somebody's wheel that any program may use. They lie beside OpenBLAS in numpy.libs as
 # shared libraries of their own, which users may replace; numpy's licence file has their texts.
 ALLOWED_PARTS = {

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests.dicom_files import encapsulated
 from tests.image.conftest import Start
 from tests.image.containers import ONE_WORKER, Container, run_in_image
 from tests.preprocessing.decoding.codestreams import LOSSLESS, RAMP
-from tests.preprocessing.dicom_files import encapsulated
 from tests.security.load.load import post, statuses
 from tests.security.load.request_mix import valid
 

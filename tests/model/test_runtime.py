@@ -10,8 +10,7 @@ import pytest
 
 from model.runtime import load_model
 from model.store.find import find_directory
-
-ROOT = Path(__file__).parents[2]
+from tests.root import ROOT
 
 
 def test_a_loaded_model_leaves_nothing_in_the_home_and_the_temporary_folder(

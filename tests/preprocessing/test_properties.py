@@ -18,13 +18,13 @@ from preprocessing import (
     read_image,
     to_input,
 )
+from tests.dicom_files import NATIVE, encapsulated, make_dicom
 from tests.preprocessing.decoding.codestreams import LOSSLESS, RAMP
-from tests.preprocessing.dicom_files import NATIVE, encapsulated, native
 
-FACTS = read_image(native(np.zeros((2, 2), np.uint8))).facts
+FACTS = read_image(make_dicom(np.zeros((2, 2), np.uint8))).facts
 SMALL = InputSpec(size=16)
-NATIVE_FILES = [native(RAMP, syntax, RescaleSlope="2") for syntax in NATIVE.values()]
-NATIVE_FILES += [native(np.stack([RAMP, RAMP]).astype(np.float32))]
+NATIVE_FILES = [make_dicom(RAMP, syntax, RescaleSlope="2") for syntax in NATIVE.values()]
+NATIVE_FILES += [make_dicom(np.stack([RAMP, RAMP]).astype(np.float32))]
 COMPRESSED_FILES = [encapsulated(RAMP, syntax, [frame]) for syntax, frame in LOSSLESS.values()]
 HEADER = NATIVE_FILES[1][:140]
 
@@ -124,5 +124,5 @@ def test_any_finite_slice_becomes_an_input_between_0_and_1(
 def test_any_signed_image_keeps_its_values_in_every_native_syntax(
     pixels: np.ndarray[tuple[int, int], np.dtype[np.int16]], syntax: str, is_bare: bool
 ) -> None:
-    data = native(pixels, syntax)[128 if is_bare else 0 :]
+    data = make_dicom(pixels, syntax)[128 if is_bare else 0 :]
     np.testing.assert_array_equal(read_image(data).pixels, pixels)

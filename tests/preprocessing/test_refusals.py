@@ -12,7 +12,7 @@ import pytest
 
 from preprocessing import ImageError, errors, read_image
 from preprocessing.limits import Limits
-from tests.preprocessing.dicom_files import NATIVE, mr_dataset, native, write
+from tests.dicom_files import NATIVE, make_dicom, mr_dataset, write
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 100
 STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -35,7 +35,7 @@ def item(length: int = 0xFFFFFFFF) -> bytes:
 
 def with_bytes_before_the_rest(inserted: bytes) -> bytes:
     """Put elements at the beginning of the data set."""
-    data = native(RAMP)
+    data = make_dicom(RAMP)
     start = data.index(b"\x08\x00\x16\x00UI")
     return data[:start] + inserted + data[start:]
 
@@ -64,27 +64,27 @@ def test_what_is_not_dicom_is_named(data: bytes, code: str, word: str) -> None:
 
 @pytest.mark.parametrize("magic", [b"MZ", b"\x7fELF", b"#!/bin/sh\n", b"\xca\xfe\xba\xbe"])
 def test_a_program_in_the_preamble_is_refused(magic: bytes) -> None:
-    data = native(RAMP)
+    data = make_dicom(RAMP)
     assert code_of(magic + data[len(magic) :]) == "executable_preamble"
 
 
 @pytest.mark.parametrize("modality", ["CT", "SEG"])
 def test_other_modalities_are_refused(modality: str) -> None:
-    assert code_of(native(RAMP, Modality=modality)) == "wrong_modality"
+    assert code_of(make_dicom(RAMP, Modality=modality)) == "wrong_modality"
 
 
 @pytest.mark.parametrize("sop_class", ["2", "481.2"])
 def test_sop_classes_of_other_modalities_are_refused_whatever_modality_says(sop_class: str) -> None:
-    assert code_of(native(RAMP, SOPClassUID=STORAGE + sop_class)) == "wrong_modality"
+    assert code_of(make_dicom(RAMP, SOPClassUID=STORAGE + sop_class)) == "wrong_modality"
 
 
 @pytest.mark.parametrize("sop_class", ["88.11", "4.2"])
 def test_objects_that_are_no_images_are_refused(sop_class: str) -> None:
-    assert code_of(native(RAMP, SOPClassUID=STORAGE + sop_class)) == "not_an_image"
+    assert code_of(make_dicom(RAMP, SOPClassUID=STORAGE + sop_class)) == "not_an_image"
 
 
 def test_a_wrong_transfer_syntax_uid_does_not_hide_the_true_encoding() -> None:
-    implicit = native(RAMP, NATIVE["implicit"])
+    implicit = make_dicom(RAMP, NATIVE["implicit"])
     padded = b"1.2.840.10008.1.2\0"
     at = implicit.index(padded)
     length = implicit[at - 2 : at]
@@ -94,7 +94,7 @@ def test_a_wrong_transfer_syntax_uid_does_not_hide_the_true_encoding() -> None:
 
 
 def test_a_decimal_string_that_is_too_long_is_read() -> None:
-    data = native(RAMP, RescaleSlope="1.5", RescaleIntercept="0")
+    data = make_dicom(RAMP, RescaleSlope="1.5", RescaleIntercept="0")
     at = data.index(b"\x28\x00\x53\x10DS")
     slope = b"1.50000000000000000000"
     data = data[: at + 6] + struct.pack("<H", len(slope)) + slope + data[at + 12 :]
@@ -123,14 +123,14 @@ def test_a_decimal_string_that_is_too_long_is_read() -> None:
     ids=str,
 )
 def test_a_declared_geometry_that_cannot_be_is_refused(changes: dict[str, Any], code: str) -> None:
-    assert code_of(native(RAMP, **changes)) == code
+    assert code_of(make_dicom(RAMP, **changes)) == code
 
 
 @pytest.mark.parametrize(("claimed", "is_read"), [(24, True), (25, True), (26, False)])
 def test_pixel_data_may_lack_no_more_than_the_byte_that_makes_it_even(
     claimed: int, is_read: bool
 ) -> None:
-    data = native(RAMP)
+    data = make_dicom(RAMP)
     start = len(data) - RAMP.nbytes
     data = data[: start - 4] + claimed.to_bytes(4, "little") + data[start:]
     if is_read:
@@ -140,7 +140,7 @@ def test_pixel_data_may_lack_no_more_than_the_byte_that_makes_it_even(
 
 
 def test_a_shape_that_stands_behind_the_pixels_is_read() -> None:
-    data = native(RAMP)
+    data = make_dicom(RAMP)
     rows, pixels = data.index(b"\x28\0\x10\0US"), data.index(b"\xe0\x7f\x10\0")
     moved = data[:rows] + data[rows + 20 : pixels] + data[pixels:] + data[rows : rows + 20]
     np.testing.assert_array_equal(read_image(moved).pixels, RAMP)
@@ -152,7 +152,7 @@ def test_an_object_without_pixel_data_has_no_pixels() -> None:
 
 def test_every_cut_of_a_file_is_refused() -> None:
     for syntax in NATIVE.values():
-        data = native(RAMP, syntax)
+        data = make_dicom(RAMP, syntax)
         for length in range(len(data) - 12):
             with pytest.raises(ImageError):
                 read_image(data[:length])
@@ -164,12 +164,12 @@ def test_too_large_a_header_is_refused() -> None:
 
 
 def test_too_large_a_file_is_refused() -> None:
-    assert code_of(native(RAMP) + b"\0" * 100, Limits(max_bytes=500)) == "limit_exceeded"
+    assert code_of(make_dicom(RAMP) + b"\0" * 100, Limits(max_bytes=500)) == "limit_exceeded"
 
 
 def deflated(data_set: bytes, behind: bytes = b"") -> bytes:
     """Put another deflated data set into a file."""
-    data = native(RAMP, NATIVE["deflated"])
+    data = make_dicom(RAMP, NATIVE["deflated"])
     start = data.index(b"1.2.840.10008.1.2.1.99") + 22
     while data[start : start + 2] == b"\x02\x00":
         start += 8 + int.from_bytes(data[start + 6 : start + 8], "little")
@@ -194,7 +194,7 @@ def test_a_deflate_bomb_is_stopped_at_its_limit() -> None:
 def test_bytes_behind_the_deflated_data_set_are_never_looked_at(size: int) -> None:
     # More than one piece of the inflated, and more than one of the deflated bytes.
     pixels = np.random.default_rng(1).integers(0, 4096, (900, 1000), np.uint16)
-    data = deflated(data_set_of(native(pixels)), b"\x5a" * size)
+    data = deflated(data_set_of(make_dicom(pixels)), b"\x5a" * size)
     np.testing.assert_array_equal(read_image(data).pixels, pixels)
 
 
@@ -235,5 +235,5 @@ MARKER = "ZZMARKERZZ"
 def test_no_value_of_the_file_appears_in_a_message(changes: dict[str, Any]) -> None:
     everywhere = {"PatientID": MARKER, "PatientName": MARKER, "SeriesDescription": MARKER}
     with pytest.raises(ImageError) as caught:
-        read_image(native(RAMP, **everywhere | changes))
+        read_image(make_dicom(RAMP, **everywhere | changes))
     assert MARKER not in str(caught.value)

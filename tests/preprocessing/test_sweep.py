@@ -10,9 +10,10 @@ import pytest
 from pydicom.data import get_testdata_files
 
 from preprocessing import ImageError, InputSpec, read_frames, read_image, to_input
+from tests.root import ROOT
 
 FILES = sorted(path for path in map(Path, get_testdata_files()) if path.is_file())
-SYNTAXES = Path(__file__).parents[3] / "shared" / "data" / "spider" / "transfer_syntaxes"
+SYNTAXES = ROOT.parent / "shared" / "data" / "spider" / "transfer_syntaxes"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.name}")

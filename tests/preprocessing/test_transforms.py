@@ -10,9 +10,9 @@ from preprocessing import InputSpec, Slice, read_image, to_input
 from preprocessing.percentiles import percentiles
 from preprocessing.resizing import resize, resize_matrix, resize_rows
 from preprocessing.transforms import fitted_shape, scale_intensity, window
-from tests.preprocessing.dicom_files import native
+from tests.dicom_files import make_dicom
 
-FACTS = read_image(native(np.zeros((2, 2), np.uint8))).facts
+FACTS = read_image(make_dicom(np.zeros((2, 2), np.uint8))).facts
 
 
 def make_slice(pixels: npt.ArrayLike, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> Slice:

@@ -13,12 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.dicom_files import make_dicom, noise
+from tests.dicom_files import encapsulated, make_dicom, noise
 from tests.preprocessing.decoding.codestreams import RLE, encode_rle
-from tests.preprocessing.dicom_files import encapsulated
+from tests.root import ROOT
 from tests.security.servers import Server, hostile_server
-
-ROOT = Path(__file__).parents[2]
 
 Serve = Callable[..., Server]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx
 
+from tests.root import ROOT
 from tests.security.process_tree import all_ended, kill, tree
 
-ROOT = Path(__file__).parents[2]
 READY_WITHIN_S = 60.0
 
 

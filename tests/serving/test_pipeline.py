@@ -31,9 +31,8 @@ from serving.pipeline import (
     score_file,
 )
 from serving.settings import Settings
-from tests.dicom_files import make_dicom, noise
+from tests.dicom_files import encapsulated, make_dicom, noise
 from tests.preprocessing.decoding.codestreams import RAMP, RLE, encode_rle
-from tests.preprocessing.dicom_files import encapsulated
 
 MANY = make_dicom(noise((200, 8, 8)))
 

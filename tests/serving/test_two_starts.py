@@ -7,9 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.dicom_files import make_dicom, noise
+from tests.dicom_files import encapsulated, make_dicom, noise
 from tests.preprocessing.decoding.codestreams import RLE, encode_rle
-from tests.preprocessing.dicom_files import encapsulated
 from tests.serving.server import bentoml_serve, serve
 
 RAW = {"Content-Type": "application/dicom"}

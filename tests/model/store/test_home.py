@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from model.store.home import use_clone_store
-
-ROOT = Path(__file__).parents[3]
+from tests.root import ROOT
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from model.store.find import find_directory
 from model.store.transfer import export_model
 from tests.model.store.versions import save_version
 from tests.mount_namespace import unshare
-
-ROOT = Path(__file__).parents[3]
+from tests.root import ROOT
 
 
 @pytest.fixture(scope="module")

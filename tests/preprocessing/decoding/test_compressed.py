@@ -18,6 +18,7 @@ from preprocessing.errors import (
     NotGrayscale,
     UnsupportedTransferSyntax,
 )
+from tests.dicom_files import encapsulated, mr_dataset, write
 from tests.preprocessing.decoding import codestreams
 from tests.preprocessing.decoding.codestreams import (
     JPEG,
@@ -27,7 +28,6 @@ from tests.preprocessing.decoding.codestreams import (
     encode_jpeg_ls,
     encode_rle,
 )
-from tests.preprocessing.dicom_files import encapsulated, mr_dataset, write
 
 
 @pytest.mark.parametrize(("syntax", "frame"), LOSSLESS.values(), ids=LOSSLESS)

@@ -18,6 +18,7 @@ from preprocessing.decoding import child as decode_child
 from preprocessing.decoding import process as decode_process
 from preprocessing.errors import DamagedImage, LimitExceeded
 from preprocessing.limits import Limits
+from tests.dicom_files import encapsulated, make_dicom
 from tests.preprocessing.decoding.codestreams import (
     JPEG,
     LOSSLESS,
@@ -26,7 +27,6 @@ from tests.preprocessing.decoding.codestreams import (
     encode_jpeg_ls,
     encode_rle,
 )
-from tests.preprocessing.dicom_files import encapsulated, native
 
 COMPRESSED = encapsulated(RAMP, RLE, [encode_rle(RAMP)])
 
@@ -54,7 +54,7 @@ def assert_reads(data: bytes) -> None:
 
 def test_uncompressed_slices_start_no_process() -> None:
     decode_process.stop()
-    assert_reads(native(RAMP))
+    assert_reads(make_dicom(RAMP))
     assert decoders() == []
 
 

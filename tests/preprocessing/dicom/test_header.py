@@ -8,8 +8,8 @@ import pytest
 
 from preprocessing import read_image, storage_of
 from preprocessing.errors import LimitExceeded
+from tests.dicom_files import NATIVE, encapsulated, make_dicom
 from tests.preprocessing.decoding.codestreams import LOSSLESS, RAMP
-from tests.preprocessing.dicom_files import NATIVE, encapsulated, native
 
 
 @pytest.mark.parametrize(("syntax", "frame"), LOSSLESS.values(), ids=LOSSLESS)
@@ -28,7 +28,7 @@ def test_what_cannot_be_understood_is_not_compressed(data: bytes) -> None:
 
 
 def test_meta_information_of_too_many_elements_is_refused() -> None:
-    data = native(RAMP)
+    data = make_dicom(RAMP)
     many = struct.pack("<HH2sH", 0x0002, 0x0016, b"AE", 0) * 300
     assert storage_of(data[:132] + many + data[132:]) == "native"
     with pytest.raises(LimitExceeded):
@@ -37,4 +37,4 @@ def test_meta_information_of_too_many_elements_is_refused() -> None:
 
 @pytest.mark.parametrize(("name", "syntax"), NATIVE.items())
 def test_only_the_deflated_syntax_is_deflated(name: str, syntax: str) -> None:
-    assert storage_of(native(RAMP, syntax)) == ("deflated" if name == "deflated" else "native")
+    assert storage_of(make_dicom(RAMP, syntax)) == ("deflated" if name == "deflated" else "native")

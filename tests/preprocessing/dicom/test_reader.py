@@ -13,21 +13,21 @@ from pydicom.sequence import Sequence
 
 from preprocessing import InputSpec, read_frames, read_image, to_input
 from preprocessing.errors import FrameNotFound, GeometryMismatch, NotFinite
-from tests.preprocessing.dicom_files import NATIVE, native
+from tests.dicom_files import NATIVE, make_dicom
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 100
 
 
 def test_rescale_gives_modality_units() -> None:
     # 1100 * 2.5 - 50 = 2700
-    image = read_image(native(RAMP, RescaleSlope="2.5", RescaleIntercept="-50"))
+    image = read_image(make_dicom(RAMP, RescaleSlope="2.5", RescaleIntercept="-50"))
     assert image.pixels.dtype == np.float32
     assert image.pixels[2, 3] == 2700
     assert image.pixels[0, 0] == -50
 
 
 def test_monochrome1_is_inverted_within_its_own_range() -> None:
-    image = read_image(native(RAMP, PhotometricInterpretation="MONOCHROME1"))
+    image = read_image(make_dicom(RAMP, PhotometricInterpretation="MONOCHROME1"))
     np.testing.assert_array_equal(image.pixels, 1100 - RAMP)
 
 
@@ -37,30 +37,30 @@ def test_every_integer_width_and_order_keeps_its_values(syntax: str, dtype: type
     limits = np.iinfo(dtype)
     low, high = max(limits.min, -30000), min(limits.max, 30000)
     pixels: npt.NDArray[Any] = np.linspace(low, high, 15).astype(dtype).reshape(3, 5)
-    np.testing.assert_array_equal(read_image(native(pixels, syntax)).pixels, pixels)
+    np.testing.assert_array_equal(read_image(make_dicom(pixels, syntax)).pixels, pixels)
 
 
 def test_overlay_bits_above_bits_stored_are_removed() -> None:
     # 12 bits stored: 0xF123 is 0x123 with overlays in the upper four bits.
-    image = read_image(native(np.full((2, 2), 0xF123, np.uint16), BitsStored=12, HighBit=11))
+    image = read_image(make_dicom(np.full((2, 2), 0xF123, np.uint16), BitsStored=12, HighBit=11))
     assert image.pixels[0, 0] == 0x123
 
 
 def test_the_sign_is_that_of_the_highest_stored_bit() -> None:
     # 0x0FFF with 12 signed bits is -1.
     pixels = np.array([[0x0FFF, 0x07FF]], np.uint16)
-    image = read_image(native(pixels, BitsStored=12, HighBit=11, PixelRepresentation=1))
+    image = read_image(make_dicom(pixels, BitsStored=12, HighBit=11, PixelRepresentation=1))
     assert image.pixels.tolist() == [[-1, 2047]]
 
 
 def test_a_high_bit_above_the_stored_bits_shifts_them_down() -> None:
-    image = read_image(native(np.full((1, 2), 0x1230, np.uint16), BitsStored=12, HighBit=15))
+    image = read_image(make_dicom(np.full((1, 2), 0x1230, np.uint16), BitsStored=12, HighBit=15))
     assert image.pixels.tolist() == [[0x123, 0x123]]
 
 
 def test_eight_bit_words_in_big_endian_order_are_swapped_back() -> None:
     pixels = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
-    data = native(pixels, NATIVE["big endian"])
+    data = make_dicom(pixels, NATIVE["big endian"])
     swapped = pixels.tobytes()
     in_words = bytes(swapped[at ^ 1] for at in range(18))
     data = data[: -len(swapped) - 12] + b"\x7f\xe0\x00\x10OW\0\0\0\0\0\x12" + in_words
@@ -69,14 +69,14 @@ def test_eight_bit_words_in_big_endian_order_are_swapped_back() -> None:
 
 def test_an_odd_number_of_bytes_in_big_endian_words_keeps_the_last_one() -> None:
     # 1 2 3 and a byte of padding, in words of the other order: 2 1 0 3.
-    data = native(np.array([[1, 2, 3]], np.uint8), NATIVE["big endian"])
+    data = make_dicom(np.array([[1, 2, 3]], np.uint8), NATIVE["big endian"])
     data = data[:-16] + b"\x7f\xe0\x00\x10OW\0\0\0\0\0\4" + b"\2\1\0\3"
     assert read_image(data).pixels.tolist() == [[1, 2, 3]]
 
 
 def test_padding_becomes_the_lowest_of_the_rest() -> None:
     pixels = np.array([[-2000, 5], [7, 9]], np.int16)
-    image = read_image(native(pixels, PixelPaddingValue=-2000))
+    image = read_image(make_dicom(pixels, PixelPaddingValue=-2000))
     assert image.pixels.tolist() == [[5, 5], [7, 9]]
 
 
@@ -84,11 +84,11 @@ def test_padding_of_a_monochrome1_image_is_dark_too() -> None:
     # Inverted within 0..9: 9, 2, 0; the padding takes the lowest of the rest, 0.
     pixels = np.array([[0, 7, 9]], np.uint16)
     changes: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME1", "PixelPaddingValue": 0}
-    assert read_image(native(pixels, **changes)).pixels.tolist() == [[0, 2, 0]]
+    assert read_image(make_dicom(pixels, **changes)).pixels.tolist() == [[0, 2, 0]]
 
 
 def test_an_image_of_padding_alone_stays_constant() -> None:
-    image = read_image(native(np.full((4, 4), 3, np.uint16), PixelPaddingValue=3))
+    image = read_image(make_dicom(np.full((4, 4), 3, np.uint16), PixelPaddingValue=3))
     assert not to_input(image, InputSpec(size=8)).any()
 
 
@@ -96,18 +96,18 @@ def test_an_image_of_padding_alone_stays_constant() -> None:
 @pytest.mark.parametrize("syntax", NATIVE.values(), ids=NATIVE)
 def test_float_pixel_data_is_read(syntax: str, dtype: type) -> None:
     pixels: npt.NDArray[Any] = np.array([[0.5, -1.25], [3e4, 0]], dtype)
-    np.testing.assert_array_equal(read_image(native(pixels, syntax)).pixels, pixels)
+    np.testing.assert_array_equal(read_image(make_dicom(pixels, syntax)).pixels, pixels)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_pixels_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(NotFinite):
-        read_image(native(np.array([[0, bad]], np.float32)))
+        read_image(make_dicom(np.array([[0, bad]], np.float32)))
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [("1e300", "0"), ("nan", "0"), ("1", "inf")])
 def test_a_rescale_that_is_not_finite_is_refused(slope: str, intercept: str) -> None:
-    data = native(RAMP, RescaleSlope="1.0", RescaleIntercept="0")
+    data = make_dicom(RAMP, RescaleSlope="1.0", RescaleIntercept="0")
     # Written behind pydicom's back, which refuses such numbers: same length, padded.
     for keyword, value in ((b"\x53\x10", slope), (b"\x52\x10", intercept)):
         at = data.index(b"\x28\x00" + keyword + b"DS")
@@ -120,17 +120,17 @@ def test_a_rescale_that_is_not_finite_is_refused(slope: str, intercept: str) -> 
 
 
 def test_pixel_spacing_is_row_then_column() -> None:
-    assert read_image(native(RAMP, PixelSpacing=[2, 0.5])).spacing_mm == (2.0, 0.5)
+    assert read_image(make_dicom(RAMP, PixelSpacing=[2, 0.5])).spacing_mm == (2.0, 0.5)
 
 
 @pytest.mark.parametrize("spacing", [None, [0, 0], [-1, 1], [1000, 1000], [0.1, 19]])
 def test_an_implausible_spacing_falls_back_to_the_aspect_ratio(spacing: list[float] | None) -> None:
-    image = read_image(native(RAMP, PixelSpacing=spacing, PixelAspectRatio=[3, 2]))
+    image = read_image(make_dicom(RAMP, PixelSpacing=spacing, PixelAspectRatio=[3, 2]))
     assert image.spacing_mm == (1.5, 1.0)
 
 
 def test_without_any_spacing_pixels_are_square() -> None:
-    assert read_image(native(RAMP, PixelSpacing=None)).spacing_mm == (1.0, 1.0)
+    assert read_image(make_dicom(RAMP, PixelSpacing=None)).spacing_mm == (1.0, 1.0)
 
 
 def test_functional_groups_of_a_frame_win_over_shared_ones() -> None:
@@ -144,7 +144,7 @@ def test_functional_groups_of_a_frame_win_over_shared_ones() -> None:
     measures, shared = Dataset(), Dataset()
     measures.PixelSpacing = [0.7, 0.8]
     shared.PixelMeasuresSequence = Sequence([measures])
-    image = native(
+    image = make_dicom(
         np.stack([RAMP, RAMP]),
         PixelSpacing=None,
         SharedFunctionalGroupsSequence=Sequence([shared]),
@@ -161,7 +161,7 @@ def test_functional_groups_of_a_frame_win_over_shared_ones() -> None:
 
 def test_frames_are_decoded_only_when_asked_for() -> None:
     pixels = np.stack([np.full((2, 2), 1.0), np.full((2, 2), np.nan)]).astype(np.float32)
-    data = native(pixels)
+    data = make_dicom(pixels)
     assert next(islice(read_frames(data), 1)).pixels[0, 0] == 1
     assert read_image(data, frame=1).frames == 2
     with pytest.raises(NotFinite):
@@ -171,24 +171,24 @@ def test_frames_are_decoded_only_when_asked_for() -> None:
 @pytest.mark.parametrize("frame", [0, -1, 3])
 def test_a_frame_that_does_not_exist_is_named(frame: int) -> None:
     with pytest.raises(FrameNotFound):
-        read_image(native(np.stack([RAMP, RAMP])), frame=frame)
+        read_image(make_dicom(np.stack([RAMP, RAMP])), frame=frame)
 
 
 def test_identifiers_do_not_show_in_the_text_of_a_slice() -> None:
-    image = read_image(native(RAMP, PatientID="SECRET1", SeriesDescription="SECRET2"))
+    image = read_image(make_dicom(RAMP, PatientID="SECRET1", SeriesDescription="SECRET2"))
     assert image.facts.patient_id == "SECRET1"
     assert "SECRET" not in repr(image)
 
 
 def test_facts_are_none_where_missing_or_unreadable() -> None:
-    facts = read_image(native(RAMP, PatientID=None, RepetitionTime="600.5")).facts
+    facts = read_image(make_dicom(RAMP, PatientID=None, RepetitionTime="600.5")).facts
     assert facts.patient_id is None
     assert facts.echo_time is None
     assert facts.repetition_time == 600.5
 
 
 def test_zeros_behind_the_pixels_are_padding_and_other_bytes_a_wrong_size() -> None:
-    data = native(RAMP)
+    data = make_dicom(RAMP)
     start = len(data) - RAMP.nbytes
     longer = data[: start - 4] + (RAMP.nbytes + 8).to_bytes(4, "little") + data[start:]
     np.testing.assert_array_equal(read_image(longer + b"\0" * 8).pixels, RAMP)
@@ -198,7 +198,7 @@ def test_zeros_behind_the_pixels_are_padding_and_other_bytes_a_wrong_size() -> N
 
 def test_the_facts_of_a_stratum_are_read_from_the_header() -> None:
     facts = read_image(
-        native(
+        make_dicom(
             RAMP,
             BodyPartExamined="LSPINE",
             MRAcquisitionType="2D",
@@ -213,11 +213,11 @@ def test_the_facts_of_a_stratum_are_read_from_the_header() -> None:
     assert list(facts.image_orientation_patient or ()) == [0, 1, 0, 0, 0, -1]
     assert (facts.inversion_time, facts.is_fat_suppressed) == (160, True)
     assert (facts.is_synthetic, facts.is_quality_control) == (True, True)
-    bare = read_image(native(RAMP)).facts
+    bare = read_image(make_dicom(RAMP)).facts
     assert bare.image_orientation_patient is None
     assert (bare.inversion_time, bare.is_fat_suppressed) == (None, False)
     assert (bare.is_synthetic, bare.is_quality_control) == (False, False)
-    clinical = read_image(native(RAMP, SyntheticData="NO", QualityControlImage="NO")).facts
+    clinical = read_image(make_dicom(RAMP, SyntheticData="NO", QualityControlImage="NO")).facts
     assert (clinical.is_synthetic, clinical.is_quality_control) == (False, False)
 
 
@@ -230,7 +230,7 @@ def test_the_facts_of_a_stratum_are_read_from_the_header() -> None:
     ids=str,
 )
 def test_an_orientation_that_is_no_orientation_counts_as_missing(cosines: list[float]) -> None:
-    facts = read_image(native(RAMP, ImageOrientationPatient=cosines)).facts
+    facts = read_image(make_dicom(RAMP, ImageOrientationPatient=cosines)).facts
     assert facts.image_orientation_patient is None
 
 
@@ -246,7 +246,7 @@ def test_each_frame_of_an_enhanced_object_has_the_facts_of_its_own_group() -> No
     shared, modifier = Dataset(), Dataset()
     modifier.SpectrallySelectedSuppression = "FAT"
     shared.MRModifierSequence = Sequence([modifier])
-    image = native(
+    image = make_dicom(
         np.stack([RAMP, RAMP]),
         ImageOrientationPatient=[0, 0, 1, 0, 1, 0],
         SharedFunctionalGroupsSequence=Sequence([shared]),

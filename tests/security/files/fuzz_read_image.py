@@ -58,8 +58,8 @@ def seeds() -> list[bytes]:
     from pydicom.dataset import Dataset
     from pydicom.sequence import Sequence
 
+    from tests.dicom_files import NATIVE, encapsulated, make_dicom
     from tests.preprocessing.decoding.codestreams import LOSSLESS, RAMP
-    from tests.preprocessing.dicom_files import NATIVE, encapsulated, native
     from tests.security.files.corpus import cases
 
     measures = Dataset()
@@ -69,14 +69,16 @@ def seeds() -> list[bytes]:
     group = Dataset()
     group.PixelMeasuresSequence = Sequence([measures])
     group.PixelValueTransformationSequence = Sequence([rescale])
-    files = [native(RAMP, syntax, RescaleSlope="2.5") for syntax in NATIVE.values()]
+    files = [make_dicom(RAMP, syntax, RescaleSlope="2.5") for syntax in NATIVE.values()]
     files += [encapsulated(RAMP, syntax, [frame]) for syntax, frame in LOSSLESS.values()]
     files += [
-        native(RAMP.astype(np.float32)),
-        native(np.stack([RAMP, RAMP]), PerFrameFunctionalGroupsSequence=Sequence([group, group])),
-        native(RAMP.astype(np.int16), PixelPaddingValue=0, PixelRepresentation=1),
-        native((RAMP >> 4).astype(np.uint8), PhotometricInterpretation="MONOCHROME1"),
-        native(RAMP)[128:],
+        make_dicom(RAMP.astype(np.float32)),
+        make_dicom(
+            np.stack([RAMP, RAMP]), PerFrameFunctionalGroupsSequence=Sequence([group, group])
+        ),
+        make_dicom(RAMP.astype(np.int16), PixelPaddingValue=0, PixelRepresentation=1),
+        make_dicom((RAMP >> 4).astype(np.uint8), PhotometricInterpretation="MONOCHROME1"),
+        make_dicom(RAMP)[128:],
     ]
     small = (case.build() for case in cases() if not case.is_dear and not case.same_as)
     files += [data for data in small if len(data) <= LARGEST_SEED]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.mount_namespace import unshare
+from tests.root import ROOT
 from tests.security import inotify, process_tree
 from tests.security.conftest import Serve
 from tests.security.load.load import get, post
@@ -23,7 +24,6 @@ from tests.security.servers import Server
 
 pytestmark = pytest.mark.heavy
 
-ROOT = Path(__file__).parents[3]
 LOOPBACK = "0100007F"
 METRICS = "prometheus_multiproc_dir"  # BentoML's own folder in its home
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from preprocessing.decoding.process import MOST_PROCESSES
-from tests.dicom_files import noise
+from tests.dicom_files import encapsulated, noise
 from tests.measured import Report
 from tests.preprocessing.decoding.codestreams import JPEG, encode_jpeg_ls
-from tests.preprocessing.dicom_files import encapsulated
 from tests.security import process_tree
 from tests.security.load.load import post, statuses, under_load
 from tests.security.servers import Server

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.root import ROOT
 from tests.security import process_tree
 from tests.security.conftest import Serve
 from tests.security.load.load import Answer, post
@@ -25,7 +26,6 @@ from tests.serving.server import free_port
 
 pytestmark = pytest.mark.heavy
 
-ROOT = Path(__file__).parents[3]
 NAME = "spine_autoencoder"
 # A sound server is ready after 3 s, on a busy machine later.
 NEVER_READY_S = 8.0

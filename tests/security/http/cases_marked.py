@@ -10,9 +10,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from tests.dicom_files import make_dicom, noise
+from tests.dicom_files import NATIVE, encapsulated, make_dicom, noise
 from tests.preprocessing.decoding.codestreams import JPEG, RLE, encode_jpeg_ls, encode_rle
-from tests.preprocessing.dicom_files import NATIVE, encapsulated
 
 # Of eight letters each, so that one can take the place of the other in a file.
 HOLDER = "ABCDEFGH"

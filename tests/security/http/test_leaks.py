@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.root import ROOT
 from tests.security import process_tree
 from tests.security.conftest import Serve
 from tests.security.http.cases import (
@@ -40,7 +41,6 @@ from tests.security.servers import Server
 
 pytestmark = pytest.mark.heavy
 
-ROOT = Path(__file__).parents[3]
 # The second is in the UIDs of `marked_files`, the third an address that only clients name.
 MARKERS = (MARK.lower(), "99887766554433", "203.0.113.77")
 LOOPBACK = "0100007F"  # 127.0.0.1, as /proc/net/tcp writes it

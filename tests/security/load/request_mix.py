@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.dicom_files import make_dicom, noise
+from tests.dicom_files import encapsulated, make_dicom, noise
 from tests.preprocessing.decoding.codestreams import JPEG, RAMP, RLE, encode_jpeg_ls, encode_rle
-from tests.preprocessing.dicom_files import encapsulated
 from tests.security.load.load import DICOM, get, head, post
 
 BOUNDARY = "a-boundary"

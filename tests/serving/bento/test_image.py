@@ -8,8 +8,7 @@ from pathlib import Path
 import yaml
 
 from model.store.find import find_directory
-
-ROOT = Path(__file__).parents[3]
+from tests.root import ROOT
 
 
 def test_the_bento_is_built_offline_without_torch_training_and_tests(

@@ -13,12 +13,12 @@ import pytest
 
 from serving.bento.openapi import ANSWER, ERRORS, REFUSAL, VERSION, write_document
 from serving.contract import Prediction
+from tests.root import ROOT
 from tests.serving.server import bentoml_serve
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-ROOT = Path(__file__).parents[3]
 CHROMIUM = Path("/usr/bin/chromium")
 LAPTOP, PHONE = 1366, 390
 

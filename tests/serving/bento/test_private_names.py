@@ -13,8 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from serving.bento.image import LockedImage
 from serving.http.connection import BoundedProtocol
+from tests.root import ROOT
 
-ROOT = Path(__file__).parents[3]
 PRIVATE = ("bentoml._internal", "_bentoml_impl", "_bentoml_sdk", "uvicorn.protocols", "uvicorn._")
 # Who may import one.
 ROOMS = ("serving/bento/", "serving/http/connection.py")

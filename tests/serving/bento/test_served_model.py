@@ -16,8 +16,9 @@ from model.store.find import find_directory
 from model.store.stages import tag_stage
 from model.store.transfer import export_model
 from tests.model.store.versions import save_version
+from tests.root import ROOT
 from tests.security import process_tree
-from tests.serving.server import ROOT, free_port, serve
+from tests.serving.server import free_port, serve
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.root import ROOT
+
 # For training, other frameworks, or the worker alone.
 NEITHER = {
     *("torch", "onnx", "safetensors", "scipy", "matplotlib", "pydicom", "pandas", "PIL", "grpc"),

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from tests.mount_namespace import unshare
-from tests.serving.server import ROOT, bentoml_serve, serve
+from tests.root import ROOT
+from tests.serving.server import bentoml_serve, serve
 
 Serve = Callable[..., AbstractContextManager[tuple[str, subprocess.Popen[bytes]]]]
 starts = pytest.mark.parametrize("start", [serve, bentoml_serve], ids=["serving", "bentoml"])

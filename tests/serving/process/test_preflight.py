@@ -14,9 +14,8 @@ import pytest
 from model.store.find import find_directory
 from serving.process.preflight import warn_if_open, warn_of_unknown_variables
 from serving.settings import Settings
+from tests.root import ROOT
 from tests.serving.server import free_port
-
-ROOT = Path(__file__).parents[3]
 
 
 def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:

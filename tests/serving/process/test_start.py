@@ -10,7 +10,8 @@ import pytest
 from serving.process.places import StartError, find_places
 from serving.process.preflight import read_address
 from serving.process.rehearsal import RehearsalError, rehearse
-from tests.serving.process.test_preflight import ROOT, assert_one_line, run
+from tests.root import ROOT
+from tests.serving.process.test_preflight import assert_one_line, run
 from tests.serving.server import free_port
 
 

@@ -17,12 +17,12 @@ from click.testing import CliRunner, Result
 from model.runtime import load_model
 from model.store.find import find_directory
 from tests.dicom_files import make_dicom
+from tests.root import ROOT
 from tests.training.small import small_options
 from training.__main__ import main
 from training.errors import NotResumable
 from training.prepare import start
 
-ROOT = Path(__file__).parents[3]
 TINY = ["--size", "64", "--latent", "8", "--batch-size", "8", "--folds", "3"]
 TINY += ["--steps", "4", "--anatomy-steps", "2", "--inspector-steps", "2"]
 TINY += ["--name", "cleaning_test", "--json"]
