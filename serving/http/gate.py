@@ -80,6 +80,8 @@ class Gate:
                 await self.app(scope, receive, send)
             finally:
                 self._n_answering -= 1
+                # The scope outlives the answer: it waits for the garbage collector.
+                scope.pop(UPLOAD, None)
         finally:
             place.leave()
 

@@ -79,6 +79,13 @@ async def test_a_body_in_pieces_arrives_whole(app: Application) -> None:
     assert app.bodies == [b"onetwo"]
 
 
+async def test_the_scope_which_outlives_the_answer_holds_no_file(app: Application) -> None:
+    client = Client().send(b"whole")
+    await client.through(gate(app))
+    assert app.bodies == [b"whole"]
+    assert UPLOAD not in client.scope
+
+
 async def test_an_announced_size_above_the_limit_is_refused_unread(app: Application) -> None:
     client = Client(DICOM, (b"content-length", b"1000001")).send(b"x" * 10, more=True)
     with pytest.raises(BodyTooLarge):
