@@ -80,7 +80,7 @@ async def test_a_body_in_pieces_arrives_whole(app: Application) -> None:
 
 
 async def test_the_scope_which_outlives_the_answer_holds_no_file(app: Application) -> None:
-    client = Client().send(b"whole")
+    client = Client(DICOM).send(b"whole")
     await client.through(gate(app))
     assert app.bodies == [b"whole"]
     assert UPLOAD not in client.scope
