@@ -30,8 +30,6 @@ CHANNELS = ("fault", "mark", "foreign", "spot", "body", "disc")
 MEASURES = ("canal_contrast", "vertebra_share")
 COLUMNS = (MSE, *CHANNELS, *MEASURES)
 
-RESIDUAL_BOX = 9  # pixels of the autoencoder's picture: 18 mm on a 250 mm field
-FLAT = 0.002  # squared gradient below which there is no edge
 _CLEAR_DIFFERENCE = 0.5  # of a body or disc from its neighbours: 1 in the anomaly map
 
 
@@ -188,30 +186,6 @@ def reconstruction_mse(x: FloatArray, x_hat: FloatArray) -> ScoreArray:
     return mse
 
 
-def normalised_residual(x: FloatArray, x_hat: FloatArray) -> FloatArray:
-    """Divide the local residual by the local edges, because a blurred edge is not an anomaly.
-
-    With b the mean over 9 x 9 pixels (zero outside) and g the gradient by central differences,
-    b((x - x_hat)^2) / (b(g_y^2 + g_x^2) + 0.002). The networks' graph computes the same
-    (`model.networks.detector`); tests compare it with this formula in plain numpy.
-
-    Args:
-        x: slices in [0, 1], [B, 1, H, W].
-        x_hat: their reconstructions, same shape.
-
-    Returns:
-        [B, H, W], >= 0.
-    """
-    squared = residual_map(x, x_hat)[:, 0]
-    edges = np.zeros_like(squared)
-    edges[:, 1:-1] += np.square(x[:, 0, 2:] - x[:, 0, :-2])
-    edges[:, :, 1:-1] += np.square(x[:, 0, :, 2:] - x[:, 0, :, :-2])
-    edges *= np.float32(0.25)
-    edges_around = _box_mean(edges, RESIDUAL_BOX) + np.float32(FLAT)
-    ratio: FloatArray = _box_mean(squared, RESIDUAL_BOX) / edges_around
-    return ratio
-
-
 def extended_features(outputs: Outputs, mse: ScoreArray) -> FloatArray:
     """Join the networks' features with the autoencoder's residuals and the faults' logits.
 
@@ -279,15 +253,3 @@ def _any_fault(logits: FloatArray) -> ScoreArray:
     largest = np.maximum(values.max(axis=1), 0)
     summed = np.exp(values - largest[:, None]).sum(axis=1) + np.exp(-largest)
     return np.asarray(largest + np.log(summed))
-
-
-def _box_mean(values: FloatArray, side: int) -> FloatArray:
-    """Average over boxes of an odd side, zero outside: [B, H, W] -> the same shape."""
-    for axis in (1, 2):
-        margins = [(0, 0)] * 3
-        margins[axis] = (side // 2 + 1, side // 2)
-        summed = np.pad(values, margins).cumsum(axis=axis, dtype=np.float64)
-        length = values.shape[axis]
-        upper = summed.take(range(side, side + length), axis)
-        values = ((upper - summed.take(range(length), axis)) / side).astype(np.float32)
-    return values

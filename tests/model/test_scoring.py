@@ -19,7 +19,6 @@ from model.scoring import (
     extended_features,
     fit_reference,
     mahalanobis,
-    normalised_residual,
     reconstruction_mse,
     residual_map,
     score,
@@ -138,18 +137,6 @@ def test_the_measures_are_canal_contrast_and_the_share_of_vertebra() -> None:
     outputs = outputs_of(drawn)
     assert column("canal_contrast", drawn, outputs) == pytest.approx(math.log(0.801 / 0.401))
     assert column("vertebra_share", drawn, outputs) == pytest.approx((3 * 144 + 64) / 96**2)
-
-
-def test_a_residual_is_divided_by_the_edges_around_it() -> None:
-    # A ramp of 0.02 a pixel: its squared gradient is 0.0004 everywhere.
-    x = np.tile(0.02 * np.arange(24, dtype=np.float32), (24, 1))[None, None]
-    flat = np.full((1, 1, 24, 24), 0.5, np.float32)
-    on_ramp = normalised_residual(x, x + np.float32(0.2))[0]
-    on_flat = normalised_residual(flat, flat + np.float32(0.2))[0]
-    assert on_ramp[12, 12] == pytest.approx(0.04 / (0.0004 + 0.002), rel=1e-4)
-    assert on_flat[12, 12] == pytest.approx(0.04 / 0.002, rel=1e-4)
-    # Outside of the picture is nothing: 25 of the 81 pixels around a corner count.
-    assert on_flat[0, 0] == pytest.approx(25 / 81 * 0.04 / 0.002, rel=1e-4)
 
 
 def test_extended_features_are_features_residuals_and_logits() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import uniform_filter
 
-from model.networks.detector import Reduce
-from model.scoring import normalised_residual
+from model.networks.detector import NormalisedResidual, Reduce
 from preprocessing.resizing import resize
 from tests.small_model import small_model
 
@@ -45,13 +45,36 @@ def test_the_outputs_are_those_of_the_two_networks() -> None:
     torch.testing.assert_close(outputs.x_small, x_small)
     torch.testing.assert_close(outputs.x_hat, rebuilt)
     assert outputs.tissues.shape == (3, 4, 32, 32)
-    residual = normalised_residual(x_small.numpy(), rebuilt.numpy())
-    np.testing.assert_allclose(outputs.residual[:, 0], residual, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(outputs.residual, detector.residual(x_small, rebuilt))
     marks = np.pad(seen.marks[:, 0].sigmoid(), [(0, 0), (1, 1), (1, 1)])
     averaged = sliding_window_view(marks, (3, 3), (1, 2)).mean(axis=(3, 4))
     np.testing.assert_allclose(outputs.marks[:, 0], averaged, rtol=1e-5)
     torch.testing.assert_close(outputs.features, torch.cat([seen.features, code], dim=1))
     torch.testing.assert_close(outputs.faults, seen.faults)
+
+
+def test_a_residual_is_divided_by_the_edges_around_it() -> None:
+    # A ramp of 0.02 a pixel: its squared gradient is 0.0004 everywhere.
+    ramp = (0.02 * torch.arange(24)).expand(1, 1, 24, 24)
+    flat = torch.full((1, 1, 24, 24), 0.5)
+    on_ramp, on_flat = (NormalisedResidual(24)(x, x + 0.2)[0, 0] for x in (ramp, flat))
+    assert float(on_ramp[12, 12]) == pytest.approx(0.04 / (0.0004 + 0.002), rel=1e-4)
+    assert float(on_flat[12, 12]) == pytest.approx(0.04 / 0.002, rel=1e-4)
+    # Outside of the picture is nothing: 25 of the 81 pixels around a corner count.
+    assert float(on_flat[0, 0]) == pytest.approx(25 / 81 * 0.04 / 0.002, rel=1e-4)
+
+
+def test_the_normalised_residual_is_its_formula_in_numpy() -> None:
+    x, x_hat = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
+    edges = np.zeros((3, 32, 32))
+    edges[:, 1:-1] += np.square(x[:, 2:] - x[:, :-2]) / 4
+    edges[:, :, 1:-1] += np.square(x[:, :, 2:] - x[:, :, :-2]) / 4
+    around, residual = (
+        uniform_filter(values, (0, 9, 9), mode="constant")
+        for values in (edges, np.square(x - x_hat))
+    )
+    found = NormalisedResidual(32)(*(torch.from_numpy(part)[:, None] for part in (x, x_hat)))
+    np.testing.assert_allclose(found[:, 0], residual / (around + 0.002), rtol=1e-4, atol=1e-6)
 
 
 def test_its_parameters_are_those_of_both() -> None:
