@@ -180,10 +180,6 @@ class Calibration:
         """List the kinds of slice, the most frequent first."""
         return sorted(map(self._stratum, range(len(self.kinds))), key=lambda s: -s.n_slices)
 
-    def with_rate(self, rate: float) -> Calibration:
-        """Keep the scores and save another alarm rate with them."""
-        return replace(self, alarm_rate=rate, _comparisons={}, _peers={})
-
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Convert to arrays for an .npz file without objects."""
         words = [[word or "" for word in key.words] for key in self.kinds]

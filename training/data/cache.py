@@ -99,7 +99,7 @@ def decode(
             progress(total, total)
             return saved
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{key}.npy.part").open("w+b") as file:
+        with aside(folder / f"{key}.npy") as part, part.open("w+b") as file:
             entries = list[Entry]()
             writer = _Rows(file, spec.size)
             jobs = list(zip(files, hashes, strict=True))
@@ -201,9 +201,8 @@ def _find(folder: Path, key: str) -> Inputs | None:
 
 
 def _save(folder: Path, key: str, entries: Sequence[Entry]) -> Inputs:
-    """Rename the array, then write the index, so that what is indexed is complete."""
+    """Write the index of an array, which is complete by now."""
     path = folder / f"{key}.npy"
-    (folder / f"{key}.npy.part").replace(path)
     sha256 = _hash_file(path)
     rows = [[entry.frames, entry.rows, entry.code] for entry in entries]
     with aside(folder / f"{key}.json") as part:

@@ -144,16 +144,6 @@ def load_images(
     )
 
 
-def read_slices(inputs: Sequence[Path], wanted: Iterable[Source]) -> list[Slice]:
-    """Read some images again, as slices in modality units.
-
-    Args:
-        inputs: what `load_images` was given.
-        wanted: which of its images.
-    """
-    return [image for _, image in iterate_slices(inputs, wanted)]
-
-
 def iterate_slices(
     inputs: Sequence[Path], wanted: Iterable[Source]
 ) -> Iterator[tuple[Source, Slice]]:

@@ -22,7 +22,9 @@ SPACE = StratumKey("T2", "sagittal", "lumbar", "3D")
 AXIAL = StratumKey("T2", "axial", "lumbar", "2D")
 
 
-def made(counts: dict[StratumKey, int], *, per_study: int = 1, shift: float = 0.0) -> Calibration:
+def made(
+    counts: dict[StratumKey, int], *, per_study: int = 1, shift: float = 0.0, rate: float = 0.05
+) -> Calibration:
     """A calibration of one channel: the studies of each kind score 0, 1, 2 ... + shift * kind."""
     keys = [key for key, n in counts.items() for _ in range(n * per_study)]
     scores = [
@@ -38,7 +40,7 @@ def made(counts: dict[StratumKey, int], *, per_study: int = 1, shift: float = 0.
         for _ in range(per_study)
     ]
     return calibrate(
-        np.array(scores)[:, None], studies, keys, channels=["residual"], alarm_rate=0.05
+        np.array(scores)[:, None], studies, keys, channels=["residual"], alarm_rate=rate
     )
 
 
@@ -145,7 +147,7 @@ def test_too_few_studies_for_the_rate_are_refused_with_the_number_it_takes() -> 
 
 
 def test_a_stricter_saved_rate_takes_larger_strata() -> None:
-    calibration = made({T2: 60, SPACE: 60}).with_rate(0.01)
+    calibration = made({T2: 60, SPACE: 60}, rate=0.01)
     assert judged(calibration, 5.0, T2).n_studies == 120
 
 

@@ -13,8 +13,8 @@ from training.data.collection import (
     Collection,
     Skipped,
     count_codes,
+    iterate_slices,
     load_images,
-    read_slices,
 )
 from training.data.files import read_exclusions
 from training.data.split import split_groups
@@ -118,7 +118,7 @@ def test_exclusions_come_as_text_or_as_a_csv_with_a_path_column(tmp_path: Path) 
 
 def test_slices_are_found_again_by_their_source(phantom_folder: Path, phantoms: Collection) -> None:
     wanted = phantoms.sources[3:5]
-    slices = read_slices([phantom_folder], wanted)
+    slices = [image for _, image in iterate_slices([phantom_folder], wanted)]
     assert [f"patient:{s.facts.patient_id}" for s in slices] == [s.group for s in wanted]
 
 
