@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import bentoml
 import numpy as np
@@ -15,42 +11,24 @@ from bentoml.exceptions import ServiceUnavailable
 from bentoml.validators import DType
 
 from model.errors import ModelError
-from model.judge import judge_scores
-from model.store.served import names_file
+from model.runtime import LoadedModel, load_model
 from serving.answer import check_alarm_rate, decide, describe_calibration, write_answer
 from serving.bento.errors import passes_errors
 from serving.bento.image import serving_image
 from serving.bento.openapi import page
 from serving.bento.served_model import ServedModel
-from serving.contract import REQUEST_ID, UPLOAD, Prediction, PredictRequest
+from serving.bento.spine_service import SpineService, check_start, settings_or_exit, worker_envs
+from serving.contract import Prediction, PredictRequest
 from serving.errors import ModelUnavailable
 from serving.http.disconnect import until_disconnect
-from serving.pipeline import Decoders, Judge, ModelInput, Row, by_mse, by_p_value, score_file
+from serving.pipeline import Judge, score_file, start_batcher, starting_decoders
 from serving.process.drain import drain
-from serving.process.resources import WORKER_ENVIRON, n_workers
-from serving.settings import SettingsError, settings
-from serving.telemetry import count_prediction, log, metrics
+from serving.process.resources import n_workers
+from serving.telemetry import count_prediction, log
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
-    from model.runtime import LoadedModel
-    from serving.batching import Batcher
-    from serving.bento.openapi import OpenAPI
-
-try:
-    SETTINGS = settings()
-except SettingsError as error:
-    sys.exit(f"service: {error}")
-
+SETTINGS = settings_or_exit()
 STORED = ServedModel(SETTINGS.model)
-# BentoML sets these before a worker starts; the operator's own values win.
-ENVS = [
-    {"name": name, "value": os.environ.get(name, value)} for name, value in WORKER_ENVIRON.items()
-]
-if os.environ.get("SPINE_MODEL") and not names_file(SETTINGS.model):
-    # What a Bento is built with is what its image serves: a stage is decided here, once.
-    ENVS.append({"name": "SPINE_MODEL", "value": str(STORED.tag)})
+ENVS = worker_envs(STORED)
 
 
 @bentoml.service(envs=ENVS, traffic={"timeout": SETTINGS.deadline_s})
@@ -64,8 +42,6 @@ class AutoencoderRunner:
     stored = STORED
 
     def __init__(self) -> None:
-        from model.runtime import load_model
-
         self.model: LoadedModel | None = None
         try:
             # Raises unless a golden input gives its golden output in this process.
@@ -84,35 +60,6 @@ class AutoencoderRunner:
         if self.model is None:
             raise ServiceUnavailable("the model is damaged or missing; see the server's log")
         return self.model.score(x)
-
-
-class SpineService(bentoml.Service[Any]):
-    """A BentoML service with one shape for every answer and the whole contract in its OpenAPI."""
-
-    def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        """Wrap BentoML's application; `add_asgi_middleware` would stay inside its metrics."""
-        from serving.bento.application import with_one_layer
-        from serving.http.envelope import Envelope, known_paths
-        from serving.http.gate import Gate
-        from serving.process.metrics_folder import count_there
-        from serving.process.worker import Worker
-
-        # uvicorn believes X-Forwarded-For of loopback by default, and the log has the address.
-        os.environ["FORWARDED_ALLOW_IPS"] = ",".join(SETTINGS.trusted_proxies)
-        is_counted = count_there()
-        app = with_one_layer(super().to_asgi(is_main), self.name)
-        paths = known_paths(app, SETTINGS)
-        if not is_counted:
-            paths.pop("/metrics", None)
-        envelope = Envelope(Gate(app, SETTINGS), paths, SETTINGS, lambda: drain().has_begun)
-        return Worker(envelope, SETTINGS)
-
-    @property
-    def openapi_spec(self) -> OpenAPI:
-        """The OpenAPI document, in place of BentoML's."""
-        from serving.bento.openapi import write_document
-
-        return write_document()
 
 
 @bentoml.service(
@@ -138,48 +85,20 @@ class SpineAnomaly:
     @staticmethod
     def before_serving() -> None:
         """Stop `bentoml serve` before it listens when the model is damaged."""
-        from model.spec import load_spec
-        from serving.process.metrics_folder import make_metrics_folder
-        from serving.process.preflight import asked_host, warn_if_open, warn_of_unknown_variables
-
-        try:
-            load_spec(STORED.folder)
-        except ModelError as error:
-            sys.exit(f"service: {error}")
-        STORED.pin()
-        make_metrics_folder()
-        warn_of_unknown_variables(os.environ)
-        warn_if_open(asked_host(), SETTINGS)
+        check_start(STORED)
 
     def __init__(self) -> None:
-        from preprocessing.decoding import process as decode_process
-        from serving.batching import Batcher
-        from serving.process.worker import freeze_heap
+        from serving.process.worker import freeze_heap  # uvicorn: not for the supervisor
 
         log.info("settings: %s", SETTINGS)
         self.tag = str(self.stored.tag)
-        # Two pools: what computes or hangs in a decoder process holds up no uncompressed slice.
-        self.decoders = Decoders(SETTINGS.decode_threads)
-        with ThreadPoolExecutor(1) as beside:
-            # Now, or the first compressed slice waits for it; beside the model, as cores allow.
-            starting = beside.submit(decode_process.start)
+        with starting_decoders(SETTINGS.decode_threads) as self.decoders:
             runner = AutoencoderRunner()
-        try:
-            starting.result()
-        except decode_process.DecoderUnavailable as error:
-            # Not raised: uncompressed slices need no decoder, and each compressed one tries again.
-            log.critical("compressed slices get 503: %s", error)
         self.model = runner.model
         if self.model is not None:
             log.info("%s: %s", self.tag, describe_calibration(self.model.calibration))
-        score = runner.score  # BentoML builds this method anew at each access
+        self.batcher = start_batcher(runner.score, SETTINGS)
         freeze_heap()
-        self.batcher: Batcher[ModelInput, Row] = Batcher(
-            lambda slices: list(score(np.stack(slices))),
-            max_batch=SETTINGS.max_batch,
-            max_queue=SETTINGS.queue,
-            on_batch=metrics().batch_size.observe,
-        )
 
     async def __is_ready__(self) -> bool:
         """True from the golden output in this process until it drains; for /readyz."""
@@ -199,23 +118,13 @@ class SpineAnomaly:
         """Score one DICOM file; of a multi-frame object, its most anomalous frame."""
         if self.model is None:
             raise ModelUnavailable("the model is damaged or missing; see the server's log")
-        spec, calibration = self.model.spec, self.model.calibration
+        calibration = self.model.calibration
         check_alarm_rate(alarm_rate, calibration.n_studies)  # before any work
-        judge = Judge(
-            spec.input,
-            partial(judge_scores, calibration),
-            rank=by_p_value if threshold is None else by_mse,
-        )
-        scope, receive = ctx.request.scope, ctx.request.receive
+        judge = Judge.of(self.model, threshold)
         score = await until_disconnect(
-            score_file(file, judge, self.batcher, self.decoders, SETTINGS), receive
+            score_file(file, judge, self.batcher, self.decoders, SETTINGS), ctx.request.receive
         )
-        prediction = write_answer(
-            score,
-            decide(threshold, alarm_rate, calibration, score),
-            model=self.tag,
-            request_id=scope[REQUEST_ID],
-            received_at=scope[UPLOAD].received_at,
-        )
+        decision = decide(threshold, alarm_rate, calibration, score)
+        prediction = write_answer(score, decision, self.tag, ctx.request.scope)
         count_prediction(prediction)
         return prediction

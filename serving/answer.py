@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from model.calibration.alarm_rates import TooFewStudies, check_rate, rate_bound
 from model.calibration.calibration import Calibration
-from serving.contract import Prediction
+from serving.contract import REQUEST_ID, UPLOAD, Prediction
 from serving.errors import BadAlarmRate
 from serving.pipeline import Score
 
@@ -73,7 +75,7 @@ def decide(
 
 
 def write_answer(
-    score: Score, decision: Decision, *, model: str, request_id: str, received_at: float
+    score: Score, decision: Decision, model: str, scope: Mapping[str, Any]
 ) -> Prediction:
     """Write the answer for a file.
 
@@ -81,8 +83,7 @@ def write_answer(
         score: of its most anomalous frame.
         decision: what was decided.
         model: its tag.
-        request_id: of the request.
-        received_at: `time.perf_counter` when its last byte had come.
+        scope: of the request, as the gate left it.
     """
     verdict = score.verdict
     return Prediction(
@@ -96,9 +97,9 @@ def write_answer(
         in_scope=verdict.scope_reason is None,
         scope_reason=verdict.scope_reason,
         pooled=verdict.is_pooled,
-        inference_time_ms=round((time.perf_counter() - received_at) * 1e3, 3),
+        inference_time_ms=round((time.perf_counter() - scope[UPLOAD].received_at) * 1e3, 3),
         frame=score.frame,
         frames=score.frames,
         model=model,
-        request_id=request_id,
+        request_id=scope[REQUEST_ID],
     )

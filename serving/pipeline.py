@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibration.calibration import Verdict
+from model.judge import judge_scores
+from model.runtime import LoadedModel
 from preprocessing import (
     InputSpec,
     Slice,
@@ -24,12 +26,13 @@ from preprocessing import (
     storage_of,
     to_input,
 )
+from preprocessing.decoding import process as decode_process
 from preprocessing.decoding.process import MOST_PROCESSES, DecoderUnavailable
 from preprocessing.limits import DEFAULT, Limits
 from serving.batching import Batcher, BatcherClosed, QueueFull
 from serving.errors import DeadlineExceeded, ModelUnavailable, Overloaded
 from serving.settings import Settings
-from serving.telemetry import metrics
+from serving.telemetry import log, metrics
 
 ModelInput = NDArray[np.float32]
 # One slice's scores, in the order of the model's columns: [K].
@@ -95,6 +98,12 @@ class Judge:
     mse_column: int = 0
     rank: Callable[[Score], tuple[float, float]] = by_p_value
 
+    @classmethod
+    def of(cls, model: LoadedModel, threshold: float | None) -> Judge:
+        """Judge by a model; where a threshold decides, the frame with the highest MSE answers."""
+        rank = by_p_value if threshold is None else by_mse
+        return cls(model.spec.input, partial(judge_scores, model.calibration), rank=rank)
+
     def score(self, frame: Frame, row: Row) -> Score:
         """Judge one frame."""
         return Score(
@@ -107,6 +116,8 @@ class Judge:
 
 class Decoders:
     """The threads that read files: some for uncompressed pixels, some that wait for a decoder.
+
+    Two pools: what computes or hangs in a decoder process holds up no uncompressed slice.
 
     Args:
         threads: of the first kind.
@@ -129,6 +140,39 @@ class Decoders:
         """Start nothing more."""
         for threads in (self._native, self._compressed):
             threads.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def starting_decoders(threads: int) -> Iterator[Decoders]:
+    """Start the decoder process while the body loads the model, as cores allow.
+
+    Now, or the first compressed slice waits for it. When it does not start, the log says so and
+    the worker serves: uncompressed slices need no decoder, and each compressed one tries again.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        starting = beside.submit(decode_process.start)
+        yield Decoders(threads)
+    try:
+        starting.result()
+    except DecoderUnavailable as error:
+        log.critical("compressed slices get 503: %s", error)
+
+
+def start_batcher(
+    score: Callable[[ModelInput], NDArray[np.float64]], settings: Settings
+) -> Batcher[ModelInput, Row]:
+    """Feed the slices of all requests to the model.
+
+    Args:
+        score: slices [B, 1, S, S] -> scores [B, K].
+        settings: with the sizes of a batch and of the queue.
+    """
+    return Batcher(
+        lambda slices: list(score(np.stack(slices))),
+        max_batch=settings.max_batch,
+        max_queue=settings.queue,
+        on_batch=metrics().batch_size.observe,
+    )
 
 
 async def score_file(

