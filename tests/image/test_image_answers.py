@@ -39,7 +39,7 @@ async def test_the_released_model_gives_its_answer_for_a_phantom(
 @pytest.fixture(scope="module")
 def valid() -> list[tuple[Case, bytes]]:
     """Sound files: one picture in each transfer syntax, and all that are compressed."""
-    sound = [case for case in cases() if case.kind == "valid" and not case.is_dear]
+    sound = [case for case in cases() if case.kind == "valid" and not case.is_expensive]
     files = [(case, case.build()) for case in sound]
     return [each for each in files if each[0].same_as == "ramp" or _syntax(each[1]) in COMPRESSED]
 

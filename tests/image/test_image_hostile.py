@@ -23,10 +23,10 @@ def _chosen() -> list[Case]:
     listed = cases()
 
     def spread(kind: Kind) -> list[Case]:
-        of_kind = [case for case in listed if case.kind == kind and not case.is_dear]
+        of_kind = [case for case in listed if case.kind == kind and not case.is_expensive]
         return of_kind[:: len(of_kind) // N_OF_A_KIND]
 
-    costly = [case for case in listed if case.kind == "malformed" and case.is_dear]
+    costly = [case for case in listed if case.kind == "malformed" and case.is_expensive]
     return [*spread("tolerated"), *spread("refused"), *spread("malformed"), *costly]
 
 

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from preprocessing import (
-    ImageError,
-    InputSpec,
-    Slice,
-    read_frames,
-    read_image,
-    to_input,
-)
+from preprocessing import Slice, read_image, to_input
 from tests.dicom_files import NATIVE, encapsulated, make_dicom
 from tests.preprocessing.decoding.codestreams import LOSSLESS, RAMP
+from tests.preprocessing.properties import SMALL, assert_slices_or_error, ordinary
 
 FACTS = read_image(make_dicom(np.zeros((2, 2), np.uint8))).facts
-SMALL = InputSpec(size=16)
 NATIVE_FILES = [make_dicom(RAMP, syntax, RescaleSlope="2") for syntax in NATIVE.values()]
 NATIVE_FILES += [make_dicom(np.stack([RAMP, RAMP]).astype(np.float32))]
 COMPRESSED_FILES = [encapsulated(RAMP, syntax, [frame]) for syntax, frame in LOSSLESS.values()]
 HEADER = NATIVE_FILES[1][:140]
 
-# Deadlines are those of the code under test.
-ordinary = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Change = tuple[int, int, bytes]
 
 
@@ -49,29 +38,16 @@ def mutated(file: bytes, cuts: list[Change]) -> bytes:
     return file
 
 
-def check(data: bytes) -> None:
-    try:
-        images = list(islice(read_frames(data), 3))
-    except ImageError:
-        return
-    assert images
-    for image in images:
-        x = to_input(image, SMALL)
-        assert np.isfinite(image.pixels).all()
-        assert image.pixels.dtype == np.float32
-        assert 0 <= x.min() <= x.max() <= 1
-
-
 @ordinary
 @given(st.binary(max_size=600))
 def test_any_bytes_are_a_slice_or_a_known_error(data: bytes) -> None:
-    check(data)
+    assert_slices_or_error(data)
 
 
 @ordinary
 @given(st.binary(max_size=600))
-def test_any_bytes_behind_the_prefix_are_a_slice_or_a_known_error(data: bytes) -> None:
-    check(HEADER + data)
+def test_any_bytes_after_the_prefix_are_a_slice_or_a_known_error(data: bytes) -> None:
+    assert_slices_or_error(HEADER + data)
 
 
 @settings(ordinary, max_examples=400)
@@ -79,7 +55,7 @@ def test_any_bytes_behind_the_prefix_are_a_slice_or_a_known_error(data: bytes) -
 def test_any_change_of_a_native_file_is_a_slice_or_a_known_error(
     case: tuple[bytes, list[Change]],
 ) -> None:
-    check(mutated(*case))
+    assert_slices_or_error(mutated(*case))
 
 
 @settings(ordinary, max_examples=100)
@@ -87,14 +63,14 @@ def test_any_change_of_a_native_file_is_a_slice_or_a_known_error(
 def test_any_change_of_a_compressed_file_is_a_slice_or_a_known_error(
     case: tuple[bytes, list[Change]],
 ) -> None:
-    check(mutated(*case))
+    assert_slices_or_error(mutated(*case))
 
 
 @pytest.mark.heavy
 @settings(ordinary, max_examples=20_000)
 @given(changes(NATIVE_FILES + COMPRESSED_FILES))
 def test_thousands_of_changes_are_slices_or_known_errors(case: tuple[bytes, list[Change]]) -> None:
-    check(mutated(*case))
+    assert_slices_or_error(mutated(*case))
 
 
 @ordinary

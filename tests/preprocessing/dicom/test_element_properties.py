@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocessing import ImageError, InputSpec, read_frames, to_input
 from tests.preprocessing.decoding.codestreams import LOSSLESS, RAMP
+from tests.preprocessing.properties import assert_slices_or_error, ordinary
 from tests.security.files.corpus_files import (
     BIG,
     DEFLATED,
@@ -28,7 +28,6 @@ from tests.security.files.corpus_files import (
     sequence,
 )
 
-SMALL = InputSpec(size=16)
 ELEMENTS = {
     "explicit": list(mr_elements(RAMP, NumberOfFrames="1", RescaleSlope="2").values()),
     "implicit": list(mr_elements(RAMP, "implicit", PixelPaddingValue=0).values()),
@@ -39,8 +38,6 @@ ELEMENTS = {
 TAGS = sorted({each.tag for elements in ELEMENTS.values() for each in elements})
 VRS = b"AE AT CS DS FD IS LO OB OW PN SQ SS UI UL UN US UT ZZ".split()
 VRS += [b"\0\0", b"  ", b"??"]
-# Deadlines are those of the code under test.
-ordinary = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 numbers = st.sampled_from([0, 1, 2, 3, 8, 11, 12, 15, 16, 24, 32, 255, 4096, 32768, 65535])
 texts = st.sampled_from(
@@ -130,32 +127,20 @@ def encapsulations(draw: st.DrawFn) -> bytes:
     return part10(encode(made), syntax)
 
 
-def check(data: bytes) -> None:
-    try:
-        images = list(islice(read_frames(data), 3))
-    except ImageError:
-        return
-    assert images
-    for image in images:
-        x = to_input(image, SMALL)
-        assert np.isfinite(image.pixels).all()
-        assert 0 <= x.min() <= x.max() <= 1
-
-
 @settings(ordinary, max_examples=300)
 @given(data_sets())
 def test_elements_changed_at_random_are_a_slice_or_a_known_error(data: bytes) -> None:
-    check(data)
+    assert_slices_or_error(data)
 
 
 @settings(ordinary, max_examples=80)
 @given(encapsulations())
 def test_fragments_changed_at_random_are_a_slice_or_a_known_error(data: bytes) -> None:
-    check(data)
+    assert_slices_or_error(data)
 
 
 @pytest.mark.heavy
 @settings(ordinary, max_examples=10_000)
 @given(data_sets() | encapsulations())
 def test_thousands_of_changed_structures_are_slices_or_known_errors(data: bytes) -> None:
-    check(data)
+    assert_slices_or_error(data)

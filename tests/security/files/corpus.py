@@ -41,7 +41,7 @@ class Case:
         codes: of the errors that are right, or `OK`; one is enough.
         frames: of an image that is answered.
         same_as: a group whose members hold the same pixels and have the same score.
-        is_dear: takes much memory or time to make or to read.
+        is_expensive: takes much memory or time to make or to read.
     """
 
     kind: Kind
@@ -50,7 +50,7 @@ class Case:
     codes: frozenset[str] = frozenset({OK})
     frames: int = 1
     same_as: str = ""
-    is_dear: bool = False
+    is_expensive: bool = False
 
     @property
     def statuses(self) -> frozenset[int]:

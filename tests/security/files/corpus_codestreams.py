@@ -191,10 +191,12 @@ def _claims() -> Iterator[Case]:
         for side in (4096, 65535):
             build = partial(_claiming, syntax, frame, marker, side)
             codes = frozenset({"limit_exceeded"}) if side == 65535 else _BROKEN
-            yield Case("malformed", f"{name} claims {side} x {side}", build, codes, is_dear=True)
+            yield Case(
+                "malformed", f"{name} claims {side} x {side}", build, codes, is_expensive=True
+            )
     small = struct.pack("<3L", 2, 64, 66).ljust(64, b"\0") + b"\x81\0\x81\0"
     build = partial(encapsulated, RAMP, RLE, [small], Rows=4096, Columns=4096)
-    yield Case("malformed", "RLE claims 4096 x 4096", build, DAMAGE, is_dear=True)
+    yield Case("malformed", "RLE claims 4096 x 4096", build, DAMAGE, is_expensive=True)
 
 
 def _claiming(syntax: str, frame: bytes, marker: bytes, side: int) -> bytes:

@@ -55,7 +55,7 @@ def cases() -> Iterator[Case]:
 
 
 def _bomb(name: str, build: Build, codes: frozenset[str] = _LIMIT) -> Case:
-    return Case("malformed", name, build, codes, is_dear=True)
+    return Case("malformed", name, build, codes, is_expensive=True)
 
 
 def _headers() -> Iterator[Case]:
@@ -82,7 +82,7 @@ def _headers() -> Iterator[Case]:
     few = _SEQUENCE, b"SQ", _EMPTY_ITEM, 40_000
     yield Case("tolerated", "40000 empty items", partial(_crowd, *few, has_length=True))
     build = partial(_private, 15 * MIB, 1)
-    yield Case("tolerated", "15 MB of private data", build, is_dear=True)
+    yield Case("tolerated", "15 MB of private data", build, is_expensive=True)
 
 
 def _crowd(tag: int, vr: bytes, unit: bytes, number: int, has_length: bool) -> bytes:
@@ -168,12 +168,14 @@ def _pixel_data() -> Iterator[Case]:
         return with_pixels(RAMP, syntax, fragment(b"") + _EMPTY_ITEM * n + fragment(frame))
 
     yield _bomb("400000 empty fragments", partial(crowd, 400_000))
-    yield Case("tolerated", "40000 empty fragments", partial(crowd, 40_000), is_dear=True)
+    yield Case("tolerated", "40000 empty fragments", partial(crowd, 40_000), is_expensive=True)
 
     def tabled(size: int) -> bytes:
         return with_pixels(RAMP, syntax, fragment(b"\0" * size) + fragment(frame))
 
-    yield Case("tolerated", "an offset table of 30 MB", partial(tabled, 30_000_000), is_dear=True)
+    yield Case(
+        "tolerated", "an offset table of 30 MB", partial(tabled, 30_000_000), is_expensive=True
+    )
     wrong = frozenset({"geometry_mismatch", "damaged_image"})
     yield _bomb("31 MB of bytes in the pixel data", partial(_overlong, 31_000_000), wrong)
     thousand = partial(encapsulated, RAMP, syntax, [frame] * 2000)
@@ -212,22 +214,22 @@ def _largest() -> Iterator[Case]:
         return encapsulated(wide, RLE, [bytes(frame)])
 
     for name in ("RLE", "RLE of 32 bit", "JPEG-LS", "JPEG 2000"):
-        yield Case("valid", f"4096 x 4096, {name}", partial(compressed, name), is_dear=True)
+        yield Case("valid", f"4096 x 4096, {name}", partial(compressed, name), is_expensive=True)
     build = partial(_native_large, 4096, "u1", EXPLICIT)
-    yield Case("valid", "4096 x 4096, 8 bit", build, is_dear=True)
+    yield Case("valid", "4096 x 4096, 8 bit", build, is_expensive=True)
     build = partial(_native_large, 3990, "u2", BIG)
-    yield Case("valid", "3990 x 3990, big endian", build, is_dear=True)
+    yield Case("valid", "3990 x 3990, big endian", build, is_expensive=True)
     build = partial(_native_large, 4090, "u4", DEFLATED)
-    yield Case("valid", "4090 x 4090 of 32 bit, deflated", build, is_dear=True)
+    yield Case("valid", "4090 x 4090 of 32 bit, deflated", build, is_expensive=True)
     build = partial(_native_large, 2800, "f4", EXPLICIT)
-    yield Case("valid", "2800 x 2800 floats", build, is_dear=True)
+    yield Case("valid", "2800 x 2800 floats", build, is_expensive=True)
     frames = partial(_many_frames, 230)
-    yield Case("valid", "230 frames of 256 x 256", frames, frames=230, is_dear=True)
+    yield Case("valid", "230 frames of 256 x 256", frames, frames=230, is_expensive=True)
     # At 5 ms a frame two objects of 1024 side by side pass the deadline.
     crowded = partial(_crowded_group, 512)
-    yield Case("tolerated", "40000 items for 512 frames", crowded, frames=512, is_dear=True)
+    yield Case("tolerated", "40000 items for 512 frames", crowded, frames=512, is_expensive=True)
     tiny = partial(native, np.arange(512 * 4, dtype=np.uint16).reshape(512, 2, 2))
-    yield Case("valid", "512 frames of 2 x 2", tiny, frames=512, is_dear=True)
+    yield Case("valid", "512 frames of 2 x 2", tiny, frames=512, is_expensive=True)
 
 
 def _native_large(side: int, dtype: str, syntax: str) -> bytes:

@@ -153,7 +153,7 @@ def _shapes(seed: int) -> Iterator[Case]:
     sides = [(1, 1), (1, 2), (2, 1), (3, 3), (7, 5), (64, 512), (512, 64), (97, 33), (256, 256)]
     for shape in [*sides, (576, 576), (1, 65535), (65535, 1), (2048, 2048)]:
         build = partial(native, noise(*shape))
-        yield Case("valid", f"{shape[0]} x {shape[1]}", build, is_dear=shape == (2048, 2048))
+        yield Case("valid", f"{shape[0]} x {shape[1]}", build, is_expensive=shape == (2048, 2048))
     hot = np.zeros((40, 40), np.uint16)
     hot[20, 20] = 65535
     pictures: dict[str, partial[bytes]] = {

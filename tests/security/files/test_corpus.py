@@ -26,8 +26,8 @@ from tests.security.files.corpus_files import MARKER
 
 SPEC = InputSpec()
 CASES = cases()
-ORDINARY = [case for case in CASES if not case.is_dear]
-DEAR = [case for case in CASES if case.is_dear]
+ORDINARY = [case for case in CASES if not case.is_expensive]
+EXPENSIVE = [case for case in CASES if case.is_expensive]
 MB = 1_000_000
 # A 4096 x 4096 slice takes 67 MB of samples of 32 bit and 67 MB of pixels; the allocator keeps some
 # of what was used before, as the service does not let it.
@@ -73,8 +73,8 @@ def test_a_file_is_read_or_refused_as_its_class_says(case: Case) -> None:
 
 # Only Linux sets a process's peak back; macOS lacks /proc.
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.parametrize("case", DEAR, ids=lambda case: case.name)
-def test_a_dear_file_takes_a_bounded_amount_of_memory(case: Case) -> None:
+@pytest.mark.parametrize("case", EXPENSIVE, ids=lambda case: case.name)
+def test_an_expensive_file_takes_a_bounded_amount_of_memory(case: Case) -> None:
     data = case.build()
     # Sets the peak back (man proc_pid_clear_refs); tracemalloc would take ten times as long.
     Path("/proc/self/clear_refs").write_text("5")
@@ -110,7 +110,7 @@ def test_the_corpus_depends_on_its_seed_alone() -> None:
     def digest(listed: list[Case]) -> str:
         total = hashlib.sha256()
         for case in listed[:: len(listed) // 300]:
-            if not case.is_dear:
+            if not case.is_expensive:
                 total.update(case.name.encode() + case.build())
         return total.hexdigest()
 
