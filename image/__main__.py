@@ -8,7 +8,7 @@ from types import FrameType
 
 import click
 
-from image.build import BuildError, Wanted, build
+from image.build import BuildError, ImageRequest, build
 from image.engine import EngineError
 from model.errors import ModelError
 
@@ -31,15 +31,15 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def main(model: str, tag: str, version: str | None, base: str | None, network: str | None) -> None:
     """Build the Bento and its image.
 
-    Exit 1 with one line when that cannot be done; neither of the two is left then.
+    Exit 1 with one line when that cannot be done; neither of the two is kept.
 
     Example: python -m image --model spine_autoencoder:production --tag dicom-autoencoder:site-2
     """
-    # As a Ctrl-C: what was begun is taken away.
+    # As a Ctrl-C does: clean up what was begun.
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     try:
-        built = build(Wanted(model, tag, version, base, network))
+        built = build(ImageRequest(model, tag, version, base, network))
         click.echo(f"{tag}, {built.n_bytes / 1e6:.0f} MB, of {built.bento}")
     except (BuildError, EngineError, ModelError) as error:
         click.echo(f"image: {error}", err=True)

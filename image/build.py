@@ -22,7 +22,7 @@ from model.store.transfer import import_model
 
 NAME = "dicom-autoencoder"  # as bentofile.yaml has it
 LOGS = ROOT / "runs" / "image"
-# Of the registry's grammar what is needed here: perhaps a host and folders, a name, a tag.
+# The part of the registry's grammar that is needed here: perhaps a host and folders, a name, a tag.
 _TAG = re.compile(
     r"([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*:[A-Za-z0-9_][\w.-]{0,127}", re.ASCII
 )
@@ -33,15 +33,15 @@ class BuildError(Exception):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be built.
+class ImageRequest:
+    """What to build.
 
     Args:
         model: a tag of the store, or the path of a .bentomodel, which is imported first.
         tag: of the image, name:tag; one that exists is refused, unless it is `latest`.
         version: a label; the project's own without it.
         base: image of Python 3.11 to start from; the recipe's without it.
-        network: of the build; that which the engine has without it.
+        network: of the build; the engine's default without it.
     """
 
     model: str
@@ -59,7 +59,7 @@ class Built:
     n_bytes: int
 
 
-def build(wanted: Wanted) -> Built:
+def build(request: ImageRequest) -> Built:
     """Build the Bento of a model and its image.
 
     Raises:
@@ -67,28 +67,30 @@ def build(wanted: Wanted) -> Built:
         EngineError: no engine answers, or it holds this tag already.
         BuildError: the tag is malformed, or a build failed. Neither Bento nor image is left then.
     """
-    if not _TAG.fullmatch(wanted.tag):
-        raise BuildError(f"{wanted.tag[:100]!r} is no image tag; write name:tag, in lower case")
-    check_engine()
-    if not wanted.tag.endswith(":latest") and has_image(wanted.tag):
-        raise EngineError(
-            f"the image {wanted.tag} exists; choose another tag or docker image rm it"
+    if not _TAG.fullmatch(request.tag):
+        raise BuildError(
+            f"{request.tag[:100]!r} is not an image tag; write name:tag, in lower case"
         )
-    model = pin_model(wanted.model)
+    check_engine()
+    if not request.tag.endswith(":latest") and has_image(request.tag):
+        raise EngineError(
+            f"the image {request.tag} exists; choose another tag or docker image rm it"
+        )
+    model = pin_model(request.model)
     with _build_bento(model) as (bento, log):
-        options = ["--tag", wanted.tag, "--build-arg", f"MODEL={model}"]
-        if wanted.base:
-            options += ["--build-arg", f"BASE={wanted.base}"]
-        for name, value in labels(bento, model, wanted.version, wanted.base).items():
+        options = ["--tag", request.tag, "--build-arg", f"MODEL={model}"]
+        if request.base:
+            options += ["--build-arg", f"BASE={request.base}"]
+        for name, value in labels(bento, model, request.version, request.base).items():
             options += ["--label", f"{name}={value}"]
-        if network := wanted.network or build_network():
+        if network := request.network or build_network():
             options += ["--network", network]
         _run("the image", ["-m", "image.containerize", bento, *options], log)
-        return Built(bento, image_bytes(wanted.tag))
+        return Built(bento, image_bytes(request.tag))
 
 
 def pin_model(model: str) -> str:
-    """Say which version of the store a tag, a stage or a file means; a file is imported.
+    """Return the version of the store that a tag, a stage or a file names; import a file.
 
     Raises:
         ModelError: there is no such model, or it is damaged.
@@ -100,7 +102,7 @@ def pin_model(model: str) -> str:
 
 @contextmanager
 def _build_bento(model: str) -> Iterator[tuple[str, Path]]:
-    """Build a Bento with a log of its own, and take it away when what is done with it fails."""
+    """Build a Bento with a log of its own; delete it when a later step fails."""
     # Named here, so that a Bento is known from before its build on.
     bento = f"{NAME}:{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     version = bento.partition(":")[2]
@@ -123,11 +125,11 @@ def _run(what: str, arguments: list[str], log: Path, **environ: str) -> None:
     """Run a step of the build in Python, its output in a log.
 
     Raises:
-        BuildError: it failed; the message says why, as far as the log does.
+        BuildError: it failed; the message gives the reason, as far as the log does.
     """
     with log.open("ab") as written:
         start = written.tell()
-        # Its own session: what it started ends with it, whoever got the signal.
+        # Its own session: what it started ends with it, whichever process got the signal.
         step = subprocess.Popen(  # noqa: S603  # our own steps
             [sys.executable, *arguments],
             cwd=ROOT,
@@ -143,7 +145,7 @@ def _run(what: str, arguments: list[str], log: Path, **environ: str) -> None:
             step.wait()
             raise
     if code:
-        with log.open("rb") as told:
-            told.seek(start)
-            reason = explain(told.read().decode("utf-8", "replace"))
+        with log.open("rb") as output:
+            output.seek(start)
+            reason = explain(output.read().decode("utf-8", "replace"))
         raise BuildError(f"{what} was not built: {reason} (all of it: {log.relative_to(ROOT)})")

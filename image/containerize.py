@@ -1,4 +1,4 @@
-"""`bentoml containerize` with the recipe beside this file; a step of `python -m image`."""
+"""`bentoml containerize` with the recipe next to this file; a step of `python -m image`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BACKEND = "docker-with-our-recipe"
 
 
 def build_arguments(*, file: str, context_path: str, **options: object) -> list[str]:
-    """The arguments of `docker build`: BentoML's, with our recipe in place of its own.
+    """Return the arguments of `docker build`: BentoML's, with our recipe in place of its own.
 
     Args:
         file: BentoML's recipe, which is not used.
@@ -60,7 +60,7 @@ def main(
         network=network,
         progress="plain",
     )
-    sys.exit(built is None)  # BentoML logs what happened, and gives nothing
+    sys.exit(built is None)  # BentoML logs what happened, and returns None
 
 
 if __name__ == "__main__":

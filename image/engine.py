@@ -1,4 +1,4 @@
-"""What is asked of the Docker engine."""
+"""Ask the Docker engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ask(*arguments: str, text: str | None = None) -> str:
         What it printed, without the blanks around it.
 
     Raises:
-        EngineError: there is no such command here, or it failed; with its last line.
+        EngineError: docker is missing, or the command failed; the message is its last line.
     """
     try:
         done = subprocess.run(  # noqa: S603
@@ -48,10 +48,10 @@ def check_engine() -> None:
 
 
 def has_image(tag: str) -> bool:
-    """Whether the engine holds an image of this name.
+    """Return whether the engine holds an image of this name.
 
     Raises:
-        EngineError: it does not say.
+        EngineError: it does not answer.
     """
     try:
         ask("image", "inspect", "--format", "{{.Id}}", tag)
@@ -63,10 +63,10 @@ def has_image(tag: str) -> bool:
 
 
 def image_bytes(tag: str) -> int:
-    """The size of an image, as `docker images` shows it."""
+    """Return the size of an image in bytes, as `docker images` shows it."""
     return int(ask("image", "inspect", "--format", "{{.Size}}", tag))
 
 
 def build_network() -> str | None:
-    """The network that a build needs: the host's where the engine has no bridge."""
+    """Return the network that a build needs: the host's where the engine has no bridge."""
     return None if ask("network", "ls", "--quiet", "--filter", "driver=bridge") else "host"

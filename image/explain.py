@@ -1,11 +1,11 @@
-"""Say in one line why an image was not built, from the log of the build."""
+"""Explain in one line why an image was not built, from the log of the build."""
 
 from __future__ import annotations
 
 import re
 
-# What a log says -> what that means; the first that fits. The engine, pip, uv and our own commands
-# write them.
+# Pattern of a line of the log -> its meaning; the first match counts. The engine, pip, uv
+# and our own commands write these lines.
 CAUSES = (
     (
         r"(?P<what>[\w.-]+==[\w.]+) has no wheels with a matching",
@@ -14,14 +14,14 @@ CAUSES = (
     ),
     (
         r"Hash mismatch for `(?P<what>[^`]+)`",
-        "{what} is not what the lock says; make lock writes requirements/serve.txt anew",
+        "{what} differs from the lock; make lock rewrites requirements/serve.txt",
     ),
     (r"(?P<what>no space left on device)", "{what}; docker system prune frees some"),
     (
         r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|UnknownIssuer|unknown authority",
         "a certificate is not trusted in the build; start --base on an image that trusts yours",
     ),
-    (r"toomanyrequests", "the registry lets nothing more through for now; log in, or wait"),
+    (r"toomanyrequests", "the registry limits the rate of downloads; log in, or wait"),
     (
         r"manifests/(?P<what>[\w.-]+)\W*: dial tcp|failed to resolve source metadata",
         "the base image cannot be pulled; is there a network?",
@@ -38,10 +38,10 @@ LONGEST = 300
 
 
 def explain(log: str) -> str:
-    """The cause of a failure, in one line; the log's last line if nothing in it is known."""
-    told, _, _ = log.partition("\nEncountered exception while")  # BentoML's own traceback
+    """Return the cause of a failure, in one line; the log's last line if no cause is recognised."""
+    own, _, _ = log.partition("\nEncountered exception while")  # BentoML's own traceback
     # BuildKit puts the step and the time before each line.
-    lines = [re.sub(r"^#\d+ (?:[\d.]+ )?", "", line) for line in told.splitlines()]
+    lines = [re.sub(r"^#\d+ (?:[\d.]+ )?", "", line) for line in own.splitlines()]
     for pattern, meaning in CAUSES:
         for line in lines:
             if found := re.search(pattern, line):

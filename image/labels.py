@@ -1,4 +1,4 @@
-"""What the image says of itself: its labels."""
+"""Make the labels of the image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PREFIX = "org.opencontainers.image"
 def labels(
     bento: str, model: str, version: str | None = None, base: str | None = None
 ) -> dict[str, str]:
-    """What the image says of itself, as the OCI image specification names it.
+    """Return the labels of the image, as the OCI image specification names them.
 
     Args:
         bento: name:version.
@@ -39,13 +39,13 @@ def labels(
 
 
 def recipe_base() -> str:
-    """The image that the recipe starts from."""
+    """Return the image that the recipe starts from."""
     recipe = Path(__file__).with_name("Dockerfile").read_text("utf-8")
     return recipe.partition("ARG BASE=")[2].splitlines()[0]
 
 
 def _revision() -> str | None:
-    """The commit; none outside of a clone."""
+    """Return the commit; None outside a clone."""
     commit = _git("rev-parse", "HEAD")
     # A release puts its own model there, and the label of the model names it.
     aside = [":!pretrained"] if "GITHUB_ACTIONS" in os.environ else []
@@ -54,7 +54,7 @@ def _revision() -> str | None:
 
 
 def _source() -> str:
-    """Where the code is: the repository of the workflow, or the clone's origin if it is public."""
+    """Return where the code is: the workflow's repository, or the clone's origin if public."""
     server, repository = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
     if server and repository:
         return f"{server}/{repository}"
@@ -63,7 +63,7 @@ def _source() -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git prints; nothing where it fails or is not installed."""
+    """Return what git prints; None where it fails or is not installed."""
     command = ["git", *arguments]
     try:
         done = subprocess.run(  # noqa: S603

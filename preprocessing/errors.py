@@ -24,7 +24,7 @@ from typing import ClassVar
 
 
 class ImageError(Exception):
-    """A file that cannot be answered, with words that may leave the process.
+    """A file that cannot be scored; its message may leave the process.
 
     Args:
         detail: what was expected, what was found and what to do; never patient data, a file name
@@ -41,7 +41,7 @@ class ImageError(Exception):
 
 
 class EmptyFile(ImageError):
-    """There are no bytes."""
+    """The file has no bytes."""
 
     code = "empty_file"
     status = 400
@@ -49,7 +49,7 @@ class EmptyFile(ImageError):
 
 
 class NotDicom(ImageError):
-    """The bytes are something else than DICOM."""
+    """The bytes are not DICOM."""
 
     code = "not_dicom"
     status = 415
@@ -57,7 +57,7 @@ class NotDicom(ImageError):
 
 
 class UnsupportedTransferSyntax(ImageError):
-    """The pixels are encoded in a way that no decoder here reads."""
+    """No decoder here reads the encoding of the pixels."""
 
     code = "unsupported_transfer_syntax"
     status = 415
@@ -65,7 +65,7 @@ class UnsupportedTransferSyntax(ImageError):
 
 
 class LimitExceeded(ImageError):
-    """The file asks for more than one request may cost.
+    """The file asks for more than one request may use.
 
     Args:
         detail: see `ImageError`.
@@ -104,7 +104,7 @@ class NotAnImage(UnusableImage):
 
 
 class WrongModality(UnusableImage):
-    """An image of another modality than MR."""
+    """An image of a modality other than MR."""
 
     code = "wrong_modality"
     title = "The modality is not MR"
@@ -118,21 +118,21 @@ class NotGrayscale(UnusableImage):
 
 
 class NoPixels(UnusableImage):
-    """There is no pixel data."""
+    """The object has no pixel data."""
 
     code = "no_pixels"
     title = "The object has no pixels"
 
 
 class FrameNotFound(UnusableImage):
-    """A frame was asked for that the object does not have."""
+    """The object does not have the requested frame."""
 
     code = "frame_not_found"
     title = "The frame does not exist"
 
 
 class UnsupportedPixelFormat(UnusableImage):
-    """Bits per sample that MR images do not have."""
+    """A number of bits per sample that MR images do not have."""
 
     code = "unsupported_pixel_format"
     title = "The pixel format is not supported"

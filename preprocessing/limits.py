@@ -17,7 +17,7 @@ class Limits:
     max_frames: int = 2048  # the largest enhanced MR series in practice hold about a thousand
     max_header_bytes: int = 16 * MIB  # everything before the pixel data, private data included
     max_depth: int = 16  # nested sequences; enhanced MR needs 4
-    max_elements: int = 200_000  # 2048 frames with about 60 elements each, and room
+    max_elements: int = 200_000  # 2048 frames with about 60 elements each, with a margin
     max_items: int = 50_000  # sequence items and pixel fragments together
     decode_seconds: float = 8.0  # for the largest compressed frame; a small one computes 0.4 s
 
@@ -74,7 +74,7 @@ _ADVICE = "send one DICOM file (.dcm) as it left the scanner or the archive"
 
 
 def check_transport(data: bytes, limits: Limits) -> None:
-    """Refuse no bytes, too many bytes and a program in the preamble.
+    """Refuse an empty file, too many bytes and a program in the preamble.
 
     Raises:
         EmptyFile, LimitExceeded, ExecutablePreamble: see their names.
@@ -86,22 +86,22 @@ def check_transport(data: bytes, limits: Limits) -> None:
     if has_prefix(data) and data.startswith(_EXECUTABLE_MAGIC):
         raise ExecutablePreamble(
             "The preamble starts like a program; "
-            "export the image anew with 128 zero bytes as preamble."
+            "export the image again with 128 zero bytes as preamble."
         )
 
 
 def has_prefix(data: bytes) -> bool:
-    """Tell whether the DICOM prefix follows a preamble (PS3.10 7.1)."""
+    """Return whether the DICOM prefix follows a preamble (PS3.10 7.1)."""
     return data[PREAMBLE_BYTES : PREAMBLE_BYTES + len(PREFIX)] == PREFIX
 
 
 def not_dicom(data: bytes) -> NotDicom:
-    """Say in one word what bytes without a DICOM beginning seem to be."""
+    """Make the error that names what bytes without a DICOM beginning seem to be."""
     seems = next((word for magic, word in _FOREIGN_MAGIC.items() if data.startswith(magic)), None)
     if seems is None:
         seems = _textual(data[:512])
     if seems is None:
-        seems = "a cut or unknown file" if len(data) >= _SHORTEST_ELEMENT else "too short"
+        seems = "a truncated or unknown file" if len(data) >= _SHORTEST_ELEMENT else "too short"
     return NotDicom(f"Expected a DICOM file, but this seems to be {seems}; {_ADVICE}.")
 
 

@@ -20,7 +20,7 @@ _AT_ONCE = 1 << 18
 _ORDINARY = 1 << 20
 # Pixels that the guess is made from; with 1024 or 8192 it takes as long.
 _SAMPLE = 2048
-# Sorting more of the pixels than this takes longer than parting all of them.
+# Sorting more of the pixels than this takes longer than partitioning all of them.
 _SMALL_SHARE = 0.1
 _SIGN_BIT = np.uint32(1 << 31)
 
@@ -29,8 +29,8 @@ def percentiles(pixels: FloatArray, low: float, high: float) -> tuple[float, flo
     """Compute two percentiles as `numpy.percentile` does, by linear interpolation.
 
     An ordinary slice takes 0.1 ms for 384 x 384 pixels, `numpy.percentile` 1.1 ms: a guess from
-    some of the pixels leaves 2 % of them to sort. Of a large image, which may be made so that the
-    guess is bad, values or their bits are counted.
+    some of the pixels leaves 2 % of them to sort. For a large image, which may be crafted to
+    make the guess bad, the values or their bits are counted.
 
     Args:
         pixels: [H, W], finite.
@@ -57,7 +57,7 @@ def _beyond_guess(flat: FloatArray, sample: FloatArray, ranks: _Ranks) -> tuple[
 
     Args:
         flat: all values.
-        sample: some of them, ascending; how well they stand for the rest decides about speed alone,
+        sample: some of them, ascending; how well they represent the rest affects the speed alone,
             and where they do not, `numpy.partition` finds the values.
         ranks: counted from 0, ascending.
     """
@@ -71,7 +71,7 @@ def _beyond_guess(flat: FloatArray, sample: FloatArray, ranks: _Ranks) -> tuple[
     else:
         guess = sample[min(sample.size - 1, math.ceil(share * sample.size + margin))]
         far, first = flat[flat < guess], 0
-    is_small = far.size <= flat.size * _SMALL_SHARE  # else the sample stood for nothing
+    is_small = far.size <= flat.size * _SMALL_SHARE  # else the sample was not representative
     if is_small and first <= ranks[0] and ranks[1] < first + far.size:
         far.sort()
         return float(far[ranks[0] - first]), float(far[ranks[1] - first])
@@ -101,7 +101,7 @@ def _blocks(flat: FloatArray) -> Iterator[FloatArray]:
 
 
 def _count_integers(flat: FloatArray, lowest: float, highest: float) -> _Counts | None:
-    """Count each value from lowest to highest; None if not all are integers of 16 bit."""
+    """Count each value from lowest to highest; None if not all are 16-bit integers."""
     if max(-lowest, highest) > _LARGEST_COUNTED or not lowest.is_integer():
         return None
     counts = np.zeros(int(highest - lowest) + 1, np.intp)

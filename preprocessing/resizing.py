@@ -14,9 +14,10 @@ FloatArray = npt.NDArray[np.float32]
 
 # Rows of the result that are computed together. Each needs a narrow band of the input alone, so a
 # few rows at a time leave out nearly all products with zero: 7 times faster than the whole matrix
-# for 384 x 384, equal to the last bit or within 1e-7. 8 to 16 rows are equally fast, 48 half so.
+# for 384 x 384, equal to the last bit or within 1e-7. 8 to 16 rows are equally fast; 48 take twice
+# as long.
 _ROWS_AT_ONCE = 12
-# What a few rows of an image of up to 65535 x 65535 pixels may read at once, and weigh.
+# Pixels that a few rows of the result may read at once; it bounds the memory of their weights too.
 _AT_ONCE = 1 << 20
 # Larger sides are rare: their weights are not kept.
 _LARGEST_CACHED_SIDE = 2048
@@ -56,7 +57,8 @@ def resize_rows(
     Args:
         pixels: [H, W].
         n_out: rows of the result.
-        prepare: applied to each value before; of a large image some rows at a time, some twice.
+        prepare: applied to each value first; in a large image to some rows at a time, to some
+            twice.
 
     Returns:
         [n_out, W].
@@ -73,7 +75,7 @@ def resize_rows(
 
 
 def _rows_at_once(n_in: int, width: int, n_out: int) -> int:
-    """Choose how many rows of the result keep weights, and rows that are read, below the limit."""
+    """Choose a number of rows whose weights, and the rows they read, stay below the limit."""
     by_rows = _AT_ONCE * n_out // (n_in * width)
     by_weights = math.isqrt(_AT_ONCE // 4 * n_out // n_in)  # they are computed in doubles
     return max(1, min(by_rows, by_weights, _ROWS_AT_ONCE))
@@ -113,7 +115,7 @@ def resize_matrix(n_in: int, n_out: int) -> FloatArray:
 
 
 def _weights(n_in: int, n_out: int, first: int, last: int) -> tuple[int, FloatArray]:
-    """Compute some rows of the matrix, without the columns before and behind that are all zero.
+    """Compute some rows of the matrix, without the leading and trailing columns that are all zero.
 
     Returns:
         The first column that is not left out, and [last - first, columns].

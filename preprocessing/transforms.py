@@ -30,7 +30,7 @@ class InputSpec:
     high_percentile: float = 99.5  # fat near the coil and single hot pixels
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Refuse sizes and percentiles out of range."""
         if not _SMALLEST_SIZE <= self.size <= _LARGEST_SIZE:
             raise ValueError(
                 f"size must be {_SMALLEST_SIZE} to {_LARGEST_SIZE} pixels, not {self.size}"
@@ -69,8 +69,8 @@ def window(
 ) -> tuple[float, float]:
     """Choose the values that become 0 and 1: two percentiles.
 
-    Percentiles bear single hot pixels, which blacken an image under min-max scaling. If both are
-    the same value, but the image is not constant, the window is from minimum to maximum.
+    Percentiles tolerate single hot pixels, which darken the whole image under min-max scaling. If
+    both are the same value, but the image is not constant, the window is from minimum to maximum.
 
     Args:
         pixels: [H, W], finite.

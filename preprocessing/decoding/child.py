@@ -1,8 +1,8 @@
 """Decode compressed frames in a process of its own, which may hang, abort or grow.
 
 Started by decoding/process.py as `python -m preprocessing.decoding.child FD`. It reads
-requests from one socket and answers each with a status, followed by the samples if it is OK. It can
-not allocate without end, write files or leave a core dump, and dies of a signal when a frame takes
+requests from one socket and answers each with a status, followed by the samples if it is OK. It
+cannot allocate without limit, write files or leave a core dump. A signal ends it when a frame takes
 too much computing or too long, so that nothing is left over when its parent vanishes.
 """
 

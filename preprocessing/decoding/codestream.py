@@ -1,4 +1,4 @@
-"""Read the size that a JPEG, JPEG-LS or JPEG 2000 codestream says it has.
+"""Read the size that the header of a JPEG, JPEG-LS or JPEG 2000 codestream claims.
 
 Some decoders return the wrong size without an error and others allocate what the header claims, so
 the claim is compared with the declared geometry before any decoder runs.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from preprocessing.errors import DamagedImage, GeometryMismatch, NotGrayscale
 
 _SOC_SIZ = b"\xff\x4f\xff\x51"
-# ISO/IEC 10918-1 table B.1 and ISO/IEC 14495-1: the frame headers; C4, C8 and CC are none.
+# ISO/IEC 10918-1 table B.1 and ISO/IEC 14495-1: the frame headers; C4, C8 and CC are not.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD8)) | {0x01, 0xFF}
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
@@ -49,7 +49,7 @@ def check_codestream(frame: bytes, rows: int, columns: int) -> Codestream:
         start = frame.find(_SOC_SIZ, 0, _LONGEST_JP2_HEADER)
         found = _read_jpeg2000(frame, start) if start >= 0 else None
     if found is None or not 1 <= found.precision <= 32:
-        raise DamagedImage("A compressed frame has no readable header; export the image anew.")
+        raise DamagedImage("A compressed frame has no readable header; export the image again.")
     if found.components != 1:
         raise NotGrayscale(
             f"A compressed frame holds {found.components} components instead of one."
@@ -66,7 +66,7 @@ def check_rle(frame: bytes, n_segments: int) -> None:
     """Compare the header of an RLE frame with what its cells need (PS3.5 G.5).
 
     Raises:
-        DamagedImage: the header ends early, or its segments lie outside of the frame.
+        DamagedImage: the header ends early, or its segments lie outside the frame.
         GeometryMismatch: it has more or fewer segments than cells have bytes.
     """
     if len(frame) < _RLE_HEADER.size:
@@ -79,11 +79,11 @@ def check_rle(frame: bytes, n_segments: int) -> None:
     ends = [*offsets[1:n_segments], len(frame)]
     starts = offsets[:n_segments]
     if starts[0] < _RLE_HEADER.size or any(a >= b for a, b in zip(starts, ends, strict=True)):
-        raise DamagedImage("The segments of a compressed frame lie outside of it.")
+        raise DamagedImage("The segments of a compressed frame lie outside it.")
 
 
 def _check_end(frame: bytes) -> None:
-    """See that a JPEG ends; fragments are filled up with zeros, by some writers to whole blocks."""
+    """Check that a JPEG ends; fragments are padded with zeros, by some writers to whole blocks."""
     end = frame.rfind(b"\xff\xd9") + 2
     if end < 2 or (len(frame) - end > _LONGEST_PADDING and frame[end:].strip(b"\0")):
         raise DamagedImage("A compressed frame is cut short; send the complete file.")

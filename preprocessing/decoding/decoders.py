@@ -1,4 +1,4 @@
-"""Decode one compressed frame with the one decoder that is trusted with its transfer syntax.
+"""Decode one compressed frame with the one decoder that is trusted for its transfer syntax.
 
 JPEG-LS goes to CharLS alone, because GDCM aborts the process on a damaged JPEG-LS frame; GDCM reads
 the JPEG family only. None of the decoders has a GPL licence.
@@ -10,7 +10,7 @@ from typing import cast
 
 from preprocessing.transfer_syntaxes import JPEG_2000, JPEG_LS, RLE
 
-# As the decoder hands it over: a copy of a large frame is dear.
+# As the decoder hands it over: a copy of a large frame is expensive.
 Decoded = bytes | bytearray
 
 
@@ -29,7 +29,7 @@ def decode(transfer_syntax: str, frame: bytes, rows: int, columns: int, bits: in
         bits: of a decoded sample: BitsAllocated for RLE, else what holds the precision.
 
     Raises:
-        DecodeError: the decoder failed, in whatever way.
+        DecodeError: the decoder failed in any way.
     """
     try:
         if transfer_syntax == RLE:

@@ -21,7 +21,7 @@ from pathlib import Path
 from preprocessing.decoding.child import FAILED, OK, OUT_OF_MEMORY, READY, REPLY, REQUEST
 from preprocessing.errors import DamagedImage, LimitExceeded
 
-# Two: one damaged frame that computes up to its limit does not stop the sound ones.
+# Two: one damaged frame that computes up to its limit does not hold up the valid ones.
 MOST_PROCESSES = 2
 
 _ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ _START_SECONDS = 20.0
 _STARTS = 3
 # Only what a Python process needs to start: no keys, no settings.
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
-_ADVICE = "export the image anew, best as Explicit VR Little Endian"
+_ADVICE = "export the image again, best as Explicit VR Little Endian"
 
 
 class DecoderUnavailable(RuntimeError):
@@ -44,7 +44,7 @@ class DecodeTime:
     """What one frame may take.
 
     Args:
-        cpu_s: of computing, which a busy machine does not lengthen: more than any sound frame of
+        cpu_s: of computing, which a busy machine does not lengthen: more than any valid frame of
             this size needs.
         wall_s: in all.
     """
@@ -99,7 +99,7 @@ def decode_in_child(
         time_limit.wall_s + _GRACE_SECONDS,
     )
     with _turns:
-        status, samples = _exchange_twice(request, frame, n_expected, time_limit.wall_s)
+        status, samples = _exchange_with_retry(request, frame, n_expected, time_limit.wall_s)
     if status == OK:
         return samples
     if status == OUT_OF_MEMORY:
@@ -109,31 +109,31 @@ def decode_in_child(
     raise DamagedImage(f"A compressed frame decodes to another size than declared; {_ADVICE}.")
 
 
-def _exchange_twice(
+def _exchange_with_retry(
     request: bytes, frame: bytes, n_expected: int, seconds: float
 ) -> tuple[int, bytearray]:
-    """Ask again if the process was dead: perhaps it was killed before this frame came."""
+    """Try again if the process was dead: it may have been killed before this frame came."""
     try:
         return _exchange(request, frame, n_expected, seconds)
-    except _Died as death:
+    except _DecoderDied as death:
         if death.of_computing:
             raise death.error from death
     try:
         return _exchange(request, frame, n_expected, seconds)
-    except _Died as death:
+    except _DecoderDied as death:
         raise death.error from death
 
 
-class _Died(Exception):
-    """The decoder process died over a frame."""
+class _DecoderDied(Exception):
+    """The decoder process died while it decoded a frame."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
         self.of_computing = exit_code == -signal.SIGPROF
         self.error = DamagedImage(
-            f"A compressed frame takes more computing than a sound one of its size; {_ADVICE}."
+            f"A compressed frame takes more computing than a valid one of its size; {_ADVICE}."
             if self.of_computing
-            else f"The decoder died over a compressed frame; {_ADVICE}."
+            else f"The decoder crashed on a compressed frame; {_ADVICE}."
         )
 
 
@@ -155,7 +155,7 @@ def _exchange(
             f"A compressed frame took more than {seconds:.1f} s to decode; {_ADVICE}."
         ) from error
     except OSError as error:
-        raise _Died(_exit_code(child)) from error
+        raise _DecoderDied(_exit_code(child)) from error
     except BaseException:
         child.stop()  # half an answer may be left in the socket
         raise
@@ -164,7 +164,7 @@ def _exchange(
 
 
 def _exit_code(child: _Child) -> int:
-    """How a process ended that closed its socket."""
+    """Return how a process that closed its socket ended."""
     try:
         return child.process.wait(timeout=1.0)
     except subprocess.TimeoutExpired:

@@ -1,1 +1,1 @@
-"""Read DICOM bytes into slices: pixels and what the header says of them."""
+"""Read DICOM bytes into slices: pixels and what the header states about them."""

@@ -15,19 +15,19 @@ _CODESTREAM_STARTS = (b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP")
 
 
 def cut_short() -> DamagedImage:
-    """Say that the bytes end too early."""
+    """Make the error for bytes that end too early."""
     return DamagedImage("The file ends before its last element does; send the complete file.")
 
 
 def fragments(
     data: bytes, position: int, end: int, big_endian: bool, limits: Limits
 ) -> tuple[list[tuple[int, int]], int]:
-    """List (start, stop) of each fragment, the offset table first, and the position behind.
+    """List (start, stop) of each fragment, the offset table first; return the position after them.
 
     A missing sequence delimiter after complete fragments is tolerated.
 
     Raises:
-        DamagedImage: a fragment is cut short, or something else stands among the fragments.
+        DamagedImage: a fragment is cut short, or something else lies among the fragments.
         LimitExceeded: more fragments than items are allowed.
     """
     order: Literal["big", "little"] = "big" if big_endian else "little"
@@ -40,7 +40,7 @@ def fragments(
         if tag == tags.SEQUENCE_DELIMITATION:
             break
         if tag != tags.ITEM:
-            raise DamagedImage("The pixel data holds something else than fragments.")
+            raise DamagedImage("The pixel data holds something other than fragments.")
         if position + length > end:
             raise cut_short()
         if len(found) >= limits.max_items:
@@ -59,7 +59,7 @@ def frames(
     *,
     whole: bool = False,
 ) -> list[list[tuple[int, int]]]:
-    """Share the fragments out among the frames.
+    """Assign the fragments to the frames.
 
     One frame owns all fragments; as many fragments as frames own one each; else the offset table
     decides, and without one the fragments at which a codestream begins.
@@ -83,7 +83,7 @@ def frames(
     if not parts:
         raise DamagedImage("The pixel data has no fragment; send the complete file.")
     if n_frames == 1:
-        # Other frames, of which NumberOfFrames does not tell, must not go unseen.
+        # Frames beyond NumberOfFrames must not go unnoticed.
         found_frames = len(parts) if whole else max(1, _count_codestreams(data, parts))
         if found_frames > 1:
             raise GeometryMismatch(
@@ -104,10 +104,10 @@ def frames(
 def _by_offset_table(
     data: bytes, table: tuple[int, int], parts: list[tuple[int, int]], n_frames: int
 ) -> list[list[tuple[int, int]]]:
-    # The table's length is the file's claim: one more than declared shows that it does not fit.
+    # The file may claim a table of any length: one offset too many shows that it does not fit.
     raw = data[table[0] : min(table[1], table[0] + 4 * (n_frames + 1))]
     offsets = {int.from_bytes(raw[at : at + 4], "little") for at in range(0, len(raw) - 3, 4)}
-    # Offsets count from the first item header behind the table; a fragment starts 8 bytes later.
+    # Offsets count from the first item header after the table; a fragment starts 8 bytes later.
     origin = table[1] + 8
     return _group(parts, {start for start, _ in parts if start - origin in offsets})
 

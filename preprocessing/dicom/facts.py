@@ -13,7 +13,7 @@ from preprocessing.dicom.values import Item
 
 @dataclass(frozen=True)
 class SliceFacts:
-    """What the header says; None where missing or unreadable. Identifiers stay out of `repr`."""
+    """What the header states; None where missing or unreadable. Identifiers stay out of `repr`."""
 
     patient_id: str | None = field(repr=False)
     study_instance_uid: str | None = field(repr=False)
@@ -32,7 +32,7 @@ class SliceFacts:
     mr_acquisition_type: str | None = field(default=None, repr=False)
     image_orientation_patient: tuple[float, ...] | None = None  # six cosines, row then column
     inversion_time: float | None = None
-    is_fat_suppressed: bool = False  # as far as the header says
+    is_fat_suppressed: bool = False  # as far as the header states it
     is_synthetic: bool = False  # Synthetic Data (PS3.3 C.12.1): made by a program, not acquired
     is_quality_control: bool = False  # Quality Control Image (PS3.3 C.7.6.1): of a phantom
 
@@ -42,7 +42,7 @@ def read_facts(header: Header, groups: list[Item]) -> SliceFacts:
 
     Args:
         header: of its object.
-        groups: where its values stand; see `functional_groups`.
+        groups: the data sets that hold its values; see `functional_groups`.
     """
     ds = header.values
     timing = find_item(groups, tags.MR_TIMING_SEQUENCE, tags.REPETITION_TIME)

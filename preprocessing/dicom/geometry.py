@@ -113,24 +113,24 @@ def _frames(header: Header, limits: Limits) -> int:
 
 
 def _is_signed(header: Header) -> bool:
-    """Tell whether samples have a sign; a missing PixelRepresentation means that they do not."""
+    """Return whether samples are signed; without a PixelRepresentation they are not."""
     representation = _integer(header, tags.PIXEL_REPRESENTATION)
     if representation not in (None, 0, 1):
         raise UnsupportedPixelFormat(
-            "PixelRepresentation is neither 0 nor 1; export the image anew."
+            "PixelRepresentation is neither 0 nor 1; export the image again."
         )
     return representation == 1
 
 
 def _bits(header: Header, element: PixelElement) -> tuple[int, int, int]:
-    """Return BitsAllocated, BitsStored and HighBit; a HighBit that cannot be is repaired."""
+    """Return BitsAllocated, BitsStored and HighBit; an impossible HighBit is replaced."""
     if element.tag in _FLOAT_BITS:
         bits = _FLOAT_BITS[element.tag]
         return bits, bits, bits - 1
     allocated = _integer(header, tags.BITS_ALLOCATED)
     if allocated not in (8, 16, 32):
         raise UnsupportedPixelFormat(
-            "BitsAllocated is missing or not 8, 16 or 32; export the slice with 16 bit."
+            "BitsAllocated is missing or not 8, 16 or 32; export the slice with 16 bits."
         )
     stored = _integer(header, tags.BITS_STORED)
     if stored is None:
@@ -138,7 +138,7 @@ def _bits(header: Header, element: PixelElement) -> tuple[int, int, int]:
     if not 1 <= stored <= allocated:
         raise UnsupportedPixelFormat(
             f"BitsStored is not between 1 and BitsAllocated, which is {allocated}; "
-            "export the image anew."
+            "export the image again."
         )
     high = _integer(header, tags.HIGH_BIT)
     if high is None or not stored - 1 <= high < allocated:

@@ -34,7 +34,7 @@ Storage = Literal["native", "compressed", "deflated"]
 # The groups that a data set begins with in practice (PS3.5 7.1: ascending order).
 _FIRST_GROUPS = frozenset({0x0008, 0x0010, 0x0018, 0x0020, 0x0028})
 # PS3.10 table 7.1-1 has 18; `storage_of` reads them on the event loop.
-_MOST_META_ELEMENTS = 256
+_MAX_META_ELEMENTS = 256
 _DEFLATED_AT_ONCE, _INFLATED_AT_ONCE = 1 << 16, 1 << 20
 
 
@@ -75,10 +75,10 @@ def read_header(data: bytes, limits: Limits) -> Header:
 
 
 def storage_of(data: bytes) -> Storage:
-    """Tell by the file meta information what must be done before a file's pixels can be looked at.
+    """Return, from the file meta information, what must be done before the pixels can be read.
 
-    A cheap look at bytes that nobody has checked yet: what cannot be understood counts as native,
-    and `read_header` says why.
+    A cheap look at unchecked bytes: what cannot be understood counts as native, and `read_header`
+    raises the reason.
     """
     try:
         meta, _ = _file_meta(data, _after_prefix(data), DEFAULT)
@@ -91,7 +91,7 @@ def storage_of(data: bytes) -> Storage:
 
 
 def _after_prefix(data: bytes) -> int:
-    """Return the position behind the prefix; some writers leave out the preamble, or both."""
+    """Return the position after the prefix; some writers leave out the preamble, or both."""
     if has_prefix(data):
         return PREAMBLE_BYTES + len(PREFIX)
     return len(PREFIX) if data.startswith(PREFIX) else 0
@@ -106,7 +106,7 @@ def _begins_like_dicom(data: bytes) -> bool:
     if group == 0x0002:
         return is_vr(data[4:6])
     if group in _FIRST_GROUPS:
-        # Implicit VR has no mark but a length that fits.
+        # Implicit VR has no mark other than a length that fits.
         length = int.from_bytes(data[4:8], "little")
         return is_vr(data[4:6]) or length + 8 <= len(data) or length == UNDEFINED
     return swapped in _FIRST_GROUPS and is_vr(data[4:6])
@@ -114,7 +114,7 @@ def _begins_like_dicom(data: bytes) -> bool:
 
 def _file_meta(data: bytes, start: int, limits: Limits) -> tuple[Item, int]:
     """Read group 0002, which is explicit VR little endian whatever follows (PS3.10 7.1)."""
-    few = replace(limits, max_elements=_MOST_META_ELEMENTS)
+    few = replace(limits, max_elements=_MAX_META_ELEMENTS)
     walk = Walk(data, implicit=False, big_endian=False, limits=few)
     kept: Item = {}
     while data[start : start + 2] == b"\x02\x00":
@@ -147,12 +147,12 @@ def _inflate(data: bytes, start: int, limits: Limits) -> bytes:
                         f"{limits.max_inflated_bytes} bytes."
                     )
     except zlib.error as error:
-        raise DamagedImage("The deflated data set cannot be inflated; export it anew.") from error
+        raise DamagedImage("The deflated data set cannot be inflated; export it again.") from error
     return inflated.getvalue()
 
 
 def _encoding(data: bytes, start: int, transfer_syntax: str | None) -> tuple[bool, bool]:
-    """Tell (implicit VR, big endian) from the first element, else from the transfer syntax.
+    """Return (implicit VR, big endian) by the first element, else by the transfer syntax.
 
     Archives rewrite the transfer syntax without the data set, or the other way round.
     """

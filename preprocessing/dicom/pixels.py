@@ -69,10 +69,10 @@ class Frame:
             stored = np.right_shift(stored, bits - self.bits_stored, out=out)
         return stored
 
-    def room(self, n_pixels: int) -> npt.NDArray[np.float32]:
-        """Return memory for the values: that of the cells, if these are ours and as wide.
+    def output(self, n_pixels: int) -> npt.NDArray[np.float32]:
+        """Return memory for the values: that of the cells, if this process owns them and they fit.
 
-        Whoever fills it reads each pixel before it is overwritten.
+        The caller must read each pixel before it overwrites it.
         """
         if isinstance(self.data, bytearray) and self.dtype.itemsize == 4:
             return np.frombuffer(self.data, np.float32, n_pixels)
@@ -80,8 +80,8 @@ class Frame:
 
     def _swapped(self, start: int, stop: int) -> bytes:
         """Undo the swap of byte pairs: 8-bit samples in big-endian OW words (PS3.5 8.1.1)."""
-        before, behind = (start - self.origin) % 2, (stop - self.origin) % 2
-        words = self.data[start - before : stop + behind]
+        before, after = (start - self.origin) % 2, (stop - self.origin) % 2
+        words = self.data[start - before : stop + after]
         words += words[-1:] * (len(words) % 2)
         swapped = np.frombuffer(words, "u2").byteswap().tobytes()
         return swapped[before : before + stop - start]
@@ -96,10 +96,10 @@ def check_compression(transfer_syntax: str | None, element: PixelElement) -> Non
     is_encapsulated = transfer_syntax in COMPRESSED
     if element.length is None and not is_encapsulated:
         raise DamagedImage(
-            "The transfer syntax and the pixel data disagree about compression; export it anew."
+            "The transfer syntax and the pixel data disagree about compression; export it again."
         )
     if is_encapsulated and element.tag != tags.PIXEL_DATA:
-        raise DamagedImage("Float pixel data cannot be compressed; export the image anew.")
+        raise DamagedImage("Float pixel data cannot be compressed; export the image again.")
 
 
 def read_stored(
@@ -133,7 +133,7 @@ def _native(
     is_swapped = layout.bits_allocated == 8 and header.big_endian and layout.element.vr != b"OB"
     if is_swapped:
         expected = min(expected + expected % 2, found)  # the last byte is the first of its word
-    # Zeros behind the pixels are padding; anything else belongs to a picture of another size.
+    # Zeros after the pixels are padding; anything else belongs to a picture of another size.
     if np.frombuffer(header.data, np.uint8, found - expected, start + expected).any():
         raise GeometryMismatch(
             f"The pixel data has {found} bytes, but {layout.frames} x {layout.rows} x "
@@ -199,7 +199,7 @@ def _decoded(syntax: str, encoded: bytes, layout: PixelLayout, limits: Limits) -
 def _time_limit(layout: PixelLayout, limits: Limits) -> DecodeTime:
     """Let a frame compute in proportion to its size; a busy machine may lengthen it.
 
-    CharLS spends 4 s on 60 bytes of a cut 16 x 24 frame; honest JPEG 2000 takes 20 to 40 ms for
+    CharLS spends 4 s on 60 bytes of a cut 16 x 24 frame; valid JPEG 2000 takes 20 to 40 ms for
     384 x 384 pixels and 5 s for 4096 x 4096.
     """
     share = min(layout.rows * layout.columns / limits.max_pixels, 1.0)

@@ -20,7 +20,7 @@ from preprocessing.dicom.values import Item
 from preprocessing.errors import FrameNotFound, NotFinite
 from preprocessing.limits import DEFAULT, Limits, check_transport
 
-# Beyond these a spacing is a typing error: coils image 20 mm to 1 m with 64 to 4096 pixels.
+# Beyond these a spacing is a mistake: coils image 20 mm to 1 m with 64 to 4096 pixels.
 _SPACING_MM = (0.01, 20.0)
 _LARGEST_ASPECT = 20.0
 # An ordinary slice is converted in one piece, a 4096 x 4096 one without copies of its size.
@@ -47,7 +47,7 @@ class ImageFile:
     limits: Limits
 
     def facts(self, number: int) -> SliceFacts:
-        """Read what the header says of a frame, counted from 1, without its pixels."""
+        """Read the facts of a frame, counted from 1, without its pixels."""
         return read_facts(self.header, functional_groups(self.header, number))
 
     def slices(self, numbers: Iterable[int] | None = None) -> Iterator[Slice]:
@@ -74,7 +74,7 @@ class ImageFile:
 
 
 def open_image(data: bytes, limits: Limits = DEFAULT) -> ImageFile:
-    """Check a DICOM file from cheap to dear, up to its pixels: bytes, header, modality, geometry.
+    """Check a DICOM file up to its pixels, cheap checks first: bytes, header, modality, geometry.
 
     Args:
         data: the whole file.
@@ -125,14 +125,14 @@ def _modality_pixels(
     """Apply rescale, polarity and padding, in this order; some pixels at a time."""
     slope, intercept = _rescale(groups)
     padding = _padding(layout, header)
-    pixels = frame.room(layout.rows * layout.columns)
+    pixels = frame.output(layout.rows * layout.columns)
     is_padding = np.zeros(pixels.size if padding else 0, np.bool_)
     with np.errstate(over="ignore", invalid="ignore"):
         for first in range(0, pixels.size, _PIXELS_AT_ONCE):
             block = pixels[first : first + _PIXELS_AT_ONCE]
             samples = frame.samples(first, first + block.size)
             if layout.is_float and not np.isfinite(samples).all():
-                raise NotFinite("Some pixels are NaN or infinite; export the image anew.")
+                raise NotFinite("Some pixels are NaN or infinite; export the image again.")
             block[:] = samples
             if slope != 1:
                 block *= np.float32(slope)
@@ -148,7 +148,7 @@ def _modality_pixels(
             np.subtract(low + high, pixels, out=pixels)
             low, high = pixels.min(), pixels.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise NotFinite("Some pixels are not finite after rescaling; export the image anew.")
+        raise NotFinite("Some pixels are not finite after rescaling; export the image again.")
     if is_padding.any() and not is_padding.all():
         pixels[is_padding] = pixels.min(where=~is_padding, initial=np.inf)
     return pixels.reshape(layout.rows, layout.columns)

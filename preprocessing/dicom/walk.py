@@ -43,7 +43,7 @@ class PixelElement:
 
 @dataclass
 class Walk:
-    """One walk: the bytes, how they are encoded, what is found and what is spent."""
+    """One walk: the bytes, how they are encoded, what is found and what it has cost."""
 
     data: bytes
     implicit: bool
@@ -56,14 +56,14 @@ class Walk:
 
 
 def is_vr(vr: bytes) -> bool:
-    """Tell whether two bytes are a value representation of PS3.5 6.2."""
+    """Return whether two bytes are a value representation of PS3.5 6.2."""
     return vr in _SHORT_VRS or vr in _LONG_VRS
 
 
 def walk_dataset(walk: Walk) -> Item:
     """Return the wanted values and note where the pixel data lies.
 
-    What stands behind the pixel data is looked at only if the shape is missing before it.
+    What follows the pixel data is read only if the shape is missing before it.
 
     Raises:
         LimitExceeded: more depth, items, elements or header bytes than allowed.
@@ -71,11 +71,11 @@ def walk_dataset(walk: Walk) -> Item:
     """
     kept = _elements(walk, walk.start, len(walk.data), 0, tags.DATASET)[0]
     if walk.pixels is not None and not kept.keys() >= tags.SHAPE:
-        kept = _behind_pixels(walk, walk.pixels) | kept
+        kept = _after_pixels(walk, walk.pixels) | kept
     return kept
 
 
-def _behind_pixels(walk: Walk, pixels: PixelElement) -> Item:
+def _after_pixels(walk: Walk, pixels: PixelElement) -> Item:
     """Return the wanted values of a writer that puts elements out of order; none if damaged."""
     data = walk.data
     try:
@@ -85,7 +85,7 @@ def _behind_pixels(walk: Walk, pixels: PixelElement) -> Item:
             walk.start = pixels.start + pixels.length
         return _elements(walk, walk.start, len(data), 0, tags.DATASET)[0]
     except ImageError:
-        return {}  # who needs a value says that it is missing
+        return {}  # whatever needs a value reports that it is missing
 
 
 def _elements(
@@ -94,7 +94,7 @@ def _elements(
     """Walk one data set up to its end, its delimiter or, at the top, the first pixel data.
 
     Returns:
-        The wanted values, and the position behind the data set.
+        The wanted values, and the position after the data set.
     """
     kept: Item = {}
     while position + 8 <= end:
@@ -106,7 +106,7 @@ def _elements(
                 return kept, value
         if tag >> 16 == 0xFFFE:
             if depth == 0:
-                raise DamagedImage("A delimiter stands outside of any sequence; export it anew.")
+                raise DamagedImage("A delimiter lies outside any sequence; export it again.")
             # Without a delimiter of its own the item ends where the next one or the sequence does.
             return kept, value if tag == tags.ITEM_DELIMITATION else position
         if length != UNDEFINED and value + length > end:
@@ -146,7 +146,7 @@ def _items(
             position = value
             break
         if tag != tags.ITEM or (length != UNDEFINED and value + length > end):
-            raise DamagedImage("A sequence holds something else than items; export it anew.")
+            raise DamagedImage("A sequence holds something other than items; export it again.")
         _count_items(walk, 1)
         item, position = _elements(walk, value, _stop(value, length, end), depth, wanted or {})
         if length != UNDEFINED:
@@ -170,7 +170,7 @@ def _stop(value: int, length: int, end: int) -> int:
 def _check_header_size(walk: Walk, position: int) -> None:
     if position - walk.start > walk.limits.max_header_bytes:
         raise LimitExceeded(
-            f"More than {walk.limits.max_header_bytes} bytes stand before the pixel data."
+            f"More than {walk.limits.max_header_bytes} bytes precede the pixel data."
         )
 
 
@@ -187,7 +187,7 @@ def element_header(walk: Walk, position: int) -> tuple[int, bytes, int, int]:
     if not walk.implicit and group != 0xFFFE:
         if vr in _LONG_VRS:
             return tag, vr, position + 12, _length(data, position + 8, big_endian)
-        # Letters that are no VR are taken for a damaged short one, as pydicom does.
+        # Letters that are not a VR count as a damaged short one, as in pydicom.
         if vr in _SHORT_VRS or (vr.isalpha() and vr.isupper()):
             return tag, vr, position + 8, short
         # Some writers put implicit elements into an explicit data set; pydicom reads them so too.

@@ -16,8 +16,7 @@ LOGS = {
     # uv, with another hash in the lock
     "#9 4.0 error: Failed to download `onnxruntime==1.32.0`\n#9 4.0   cause: Hash mismatch for"
     " `onnxruntime==1.32.0`\n#9 4.0\n#9 4.0          Expected:": (
-        "onnxruntime==1.32.0 is not what the lock says; make lock writes requirements/serve.txt"
-        " anew"
+        "onnxruntime==1.32.0 differs from the lock; make lock rewrites requirements/serve.txt"
     ),
     # pip and uv, without a network
     "#9 0.430 WARNING: Retrying (Retry(total=4, connect=None)) after connection broken by"
@@ -39,7 +38,7 @@ LOGS = {
         "a certificate is not trusted in the build; start --base on an image that trusts yours"
     ),
     "#3 ERROR: toomanyrequests: You have reached your pull rate limit": (
-        "the registry lets nothing more through for now; log in, or wait"
+        "the registry limits the rate of downloads; log in, or wait"
     ),
     "#12 ERROR: write /app/venv/lib/x.so: no space left on device": (
         "no space left on device; docker system prune frees some"

@@ -151,7 +151,8 @@ def test_a_tag_that_exists(tmp_path: Path) -> None:
 )
 def test_a_tag_that_is_none(tag: str, tmp_path: Path) -> None:
     assert (
-        _build(tmp_path, "--tag", tag) == f"{tag!r} is no image tag; write name:tag, in lower case"
+        _build(tmp_path, "--tag", tag)
+        == f"{tag!r} is not an image tag; write name:tag, in lower case"
     )
 
 
@@ -176,5 +177,5 @@ def test_a_lock_that_does_not_fit(tmp_path: Path) -> None:
     tag = "dicom-autoencoder:other-lock"
     line = _build(tmp_path, "--tag", tag, root=copy)
     assert line.startswith("the image was not built: schema==")
-    assert "is not what the lock says" in line
+    assert "differs from the lock" in line
     assert ask("image", "ls", "--quiet", tag) == ""
