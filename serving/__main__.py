@@ -1,4 +1,4 @@
-"""`python -m serving`, process 1 of the image: from its first moment on, a signal to end waits."""
+"""`python -m serving`, process 1 of the image: a signal waits from its first moment on."""
 
 from serving.process.signals import hold_signals
 

@@ -1,4 +1,4 @@
-"""Read the SPINE_* variables, once, in one place."""
+"""Read the SPINE_* variables, once and in one place."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Settings:
 
     Args:
         model: a tag of the BentoML store (name, name:version, name:stage), or the path of a
-            .bentomodel file, which ends so or holds a slash. A name alone means the version in
+            .bentomodel file, which has that ending or a slash. A name alone means the version in
             production, else the newest.
         runtime: onnx (no torch, less memory) or torch (the reference, and the GPU).
         max_upload_mb: a body above this is refused; 576 x 576 16-bit slices are 0.7 MB.
@@ -38,27 +38,27 @@ class Settings:
             eights each takes 4.9 again, as if their layers exceeded MALLOC_MMAP_THRESHOLD_.
         queue: slices that may wait for the model; above this the answer is 429.
         concurrency: requests that one worker answers at a time; above this the answer is 429.
-        bodies_mb: bodies of up to 4 MB that one worker holds at a time, received or on their way;
+        bodies_mb: bodies of up to 4 MB that one worker holds at a time, complete or arriving;
             above this the answer is 429. 64 MB are 170 ordinary slices. Larger ones wait for one
             of two places.
         connections: that one worker holds open; above this the answer is 503. A slow client costs
             a few kB, so this is far above `concurrency`.
-        decode_threads: decoders release the GIL only in part; more than the cores is waste.
+        decode_threads: decoders release the GIL only in part; more threads than cores are waste.
         head_timeout_s: for a request's head; a slow network needs a fraction of it.
-        body_timeout_s: for a request's body; one that takes longer must come with 64 kB/s.
+        body_timeout_s: for a request's body; one that takes longer must arrive at 64 kB/s.
         deadline_s: a received request is answered with 504 after this.
         drain_s: between a SIGTERM, at which readiness fails, and the end of listening, so that
-            who balances the load sends the next requests elsewhere.
+            the load balancer sends the next requests elsewhere.
         workers: processes, each with its own copy of the model (150 MB); 0 starts one for each
             core that this process may use, 8 at most, and no more than its memory holds.
-        api_key: several, separated by commas; without one everybody may ask.
+        api_key: several, separated by commas; without one everybody may send requests.
         docs: who may read the OpenAPI page: everybody, who has a key, nobody.
         metrics: who may read /metrics: the same.
         rate_per_s: requests a second of one key, or of one address where there are no keys; 0
             does not count. Each worker counts for itself.
-        rate_burst: requests that one may send at once before the rate holds.
+        rate_burst: requests that a client may send at once before the rate applies.
         trusted_proxies: addresses or networks whose X-Forwarded-For and -Proto are believed.
-        cors_origins: web pages of these origins may ask (CORS); `*` means those of all.
+        cors_origins: web pages of these origins may send requests (CORS); `*` means any origin.
     """
 
     model: str = "spine_autoencoder"
@@ -87,7 +87,7 @@ class Settings:
 
     @property
     def max_upload_bytes(self) -> int:
-        """The largest body that is read."""
+        """The size of the largest body that is read."""
         return self.max_upload_mb * 1_000_000
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ class Settings:
         return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-# Lowest and highest value of each number; the highest catches a unit mix-up, not a strong machine.
+# Lowest and highest value of each number; the highest catches a wrong unit, not a large machine.
 _RANGES = {
     "max_upload_mb": (1, 2048),
     "max_pixels": (1, 1 << 28),
@@ -120,7 +120,7 @@ _RANGES = {
     "rate_per_s": (0, 100_000),
     "rate_burst": (1, 100_000),
 }
-# What a server tells its workers (model/store/served.py, serving/process/metrics_folder.py).
+# What a server passes to its workers (model/store/served.py, serving/process/metrics_folder.py).
 _INTERNAL = {"SPINE_MODEL_FOLDER", "SPINE_METRICS_FOLDER"}
 _CHOICES = {
     "runtime": ("onnx", "torch"),

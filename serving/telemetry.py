@@ -1,4 +1,4 @@
-"""Count and log what the service does; nothing here ever holds a file name or patient data."""
+"""Count and log what the service does, without file names or patient data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Metrics:
-    """The collectors of this process."""
+    """The Prometheus collectors of this process."""
 
     batch_size: Histogram
     predictions: Counter
@@ -93,7 +93,7 @@ def metrics() -> Metrics:
 
 
 def count_prediction(prediction: Prediction) -> None:
-    """Count and log an answer; a p-value out of scope says nothing of the usual slices' spread."""
+    """Count and log an answer; only p-values in scope belong to the spread of usual slices."""
     outcome = "anomaly" if prediction.is_anomaly else "normal"
     metrics().predictions.labels(outcome).inc()
     if prediction.in_scope:
@@ -124,7 +124,7 @@ def count_refusal(problem: Problem, request_id: str, *, is_answer: bool = False)
 def log_fault(error: BaseException, request_id: str) -> None:
     """Log an unexpected exception: its type and where in our code it passed, in one line.
 
-    Its text and traceback stay unsaid: libraries quote the values they stumble over, and in a DICOM
+    Its text and traceback are left out: libraries quote values that they fail on, and in a DICOM
     file these can be a patient's.
     """
     log.error("request %s failed: %s", request_id, _describe(error))
@@ -147,7 +147,7 @@ def without_tracebacks() -> None:
 
 
 def _describe(error: BaseException) -> str:
-    """An exception's type and where in our code it passed."""
+    """Return an exception's type and where in our code it passed."""
     places = [
         f"{Path(frame.filename).relative_to(_ROOT)}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

@@ -1,13 +1,13 @@
-"""Collect a body piece by piece; copy it together once, at its end."""
+"""Collect a body piece by piece; join the pieces once, at its end."""
 
 from __future__ import annotations
 
-# Smaller pieces are copied together as they come: a list of single bytes takes 40 times their size.
+# Smaller pieces are joined as they arrive: a list of single bytes takes 40 times their size.
 SMALL_BYTES = 16 * 1024
 
 
-class Pieces:
-    """What came of a body."""
+class BodyBuffer:
+    """What has arrived of a body."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes | bytearray] = []
@@ -16,7 +16,7 @@ class Pieces:
     def __len__(self) -> int:
         return self._n_bytes
 
-    def __iadd__(self, piece: bytes) -> Pieces:
+    def __iadd__(self, piece: bytes) -> BodyBuffer:
         """Append a piece."""
         self._n_bytes += len(piece)
         last = self._pieces[-1] if self._pieces else None

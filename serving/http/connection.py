@@ -26,7 +26,7 @@ from serving.errors import (
     TargetTooLong,
     TooManyConnections,
 )
-from serving.http.body import Pieces
+from serving.http.body import BodyBuffer
 from serving.problems import Problem, framework_problem
 from serving.settings import settings
 from serving.telemetry import count_refusal
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
 MAX_TARGET_BYTES = 8 * 1024
 MAX_HEAD_BYTES = 32 * 1024
 MAX_FIELDS = 100
-# What is left of a refused body is read and thrown away: closed at once, the client would see a
-# reset in place of the answer (nginx: lingering_close). It may go on while it comes at this rate.
+# The rest of a refused body is read and discarded: if the connection closed at once, the client
+# would see a reset in place of the answer (nginx: lingering_close). It may go on at this rate.
 LINGER_S = 8.0
 LINGER_BYTES_PER_S = 1_000_000
 MAX_LINGER_BYTES = 512_000_000
-# A client that takes nothing of its answer for so long is gone.
+# A client that reads nothing of its answer for this long is gone.
 WRITE_TIMEOUT_S = 20.0
 # Connections above the limit that still get an answer; further ones are dropped.
 ANSWERED_ABOVE_LIMIT = 256
-# Files that are no connections: 50 at most were seen with decoders and metrics.
+# Open files other than connections: at most 50 were seen, with decoders and metrics.
 OTHER_FILES = 64
-# Of a body that the application has not taken yet. An ordinary slice is less: reading it is never
-# paused, which costs system calls.
+# Of a body that the application has not taken yet. An ordinary slice is smaller, so that reading it
+# is never paused, which would cost system calls.
 MAX_UNREAD_BYTES = 512 * 1024
 # Requests that one client may send before it has the answer to the first.
 MAX_PIPELINED = 32
@@ -60,7 +60,7 @@ MAX_PIPELINED = 32
 
 @cache
 def connection_limits() -> tuple[int, int]:
-    """How many connections this process serves, and how many it holds: files bound both."""
+    """Count the connections to serve and to hold; the limit of open files bounds both."""
     wanted = settings().connections
     try:
         import resource
@@ -95,8 +95,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._lingered_bytes = 0
-        self._is_last = False  # the connection closes after the present answer
-        self._is_deaf = False  # what comes is not parsed any more
+        self._is_last = False  # the connection closes after the current answer
+        self._ignores_input = False  # what arrives is no longer parsed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, unless there are too many."""
@@ -115,24 +115,24 @@ class BoundedProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         if self._running is not None and not self._running.response_complete:
-            # uvicorn tells the request that came last, and the one that runs may be another.
+            # uvicorn notifies the request that came last, but another one may be running.
             self._running.disconnected = True
             self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; see that a head, a chunk's line and the rest of a refused body end."""
+        """Parse what arrived; bound a head, a chunk's line and the rest of a refused body."""
         if self._linger_timer is not None:
             self._lingered_bytes += len(data)
             if self._lingered_bytes > MAX_LINGER_BYTES:
                 self.transport.close()
-        if not self._listens():
+        if not self._reads_input():
             return
         self._overhead_bytes += len(data)
         self._piece = data
         super().data_received(data)
-        self._piece = b""  # or thousands of idle connections keep theirs
-        if not self._listens():
+        self._piece = b""  # or each of thousands of idle connections would keep its own
+        if not self._reads_input():
             return
         if self._overhead_bytes > MAX_HEAD_BYTES:
             if self._linger_timer is not None:
@@ -140,22 +140,22 @@ class BoundedProtocol(HttpToolsProtocol):
             elif self._in_head:
                 self._refuse(self._oversized_head())
             else:
-                self._refuse(Problem.of(BodyTooLarge("its chunks cost more than they bring")))
+                self._refuse(Problem.of(BodyTooLarge("its chunks hold more framing than data")))
         elif self._in_head and self._overhead_bytes > 0 and self._head_timer is None:
             self._wait_for_head()
 
     def on_message_begin(self) -> None:
-        """Note that a head begins, perhaps in the piece that ended the request before."""
+        """Note that a head begins, perhaps in the piece that ended the previous request."""
         self._overhead_bytes += 1
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the head; those behind a body in chunks must not change it."""
+        """Take a field of the head; trailers of a chunked body must not change it."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Refuse a head that is too large or no HTTP/1, else start the application."""
+        """Refuse a head that is too large or not HTTP/1; otherwise start the application."""
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise ValueError("this is no proxy")
@@ -178,22 +178,22 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.pipeline) == MAX_PIPELINED:
             raise ValueError("too many requests wait")  # those before it are answered
         super().on_headers_complete()
-        self.cycle.transport = _Farewell(self)  # type: ignore[assignment] # has what a cycle calls
+        self.cycle.transport = LingeringTransport(self)  # type: ignore[assignment] # has what a cycle calls
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Start the application on a request, when those before it have their answers."""
+        """Start the application on a request once the earlier ones are answered."""
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
-        """Pass on a piece of the body; chunks may cost an eighth of what they bring."""
+        """Pass on a piece of the body; chunk framing may be an eighth of the data."""
         self._overhead_bytes -= len(body) + len(body) // 8
         cycle = self.cycle
         if self.parser.should_upgrade() or cycle.response_complete:
             return
         if not cycle.body:  # new, or taken by the application
             # uvicorn's bytearray would copy each piece twice more.
-            cycle.body = Pieces()  # type: ignore[assignment] # has what a cycle calls
+            cycle.body = BodyBuffer()  # type: ignore[assignment] # has what a cycle calls
         cycle.body += body
         if len(cycle.body) > MAX_UNREAD_BYTES:
             self.flow.pause_reading()
@@ -207,7 +207,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._overhead_bytes = 0
         super().on_message_complete()
         if self._is_last:
-            self._is_deaf = True
+            self._ignores_input = True
         elif self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None
@@ -216,8 +216,8 @@ class BoundedProtocol(HttpToolsProtocol):
             )
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or read away what is left of this one."""
-        if self._running is not None and isinstance(self._running.transport, _Farewell):
+        """Go on with the next request, or discard the rest of this one."""
+        if self._running is not None and isinstance(self._running.transport, LingeringTransport):
             self._running.transport.flush()
         if self._is_last:
             return  # close_after_body has been called
@@ -226,16 +226,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self._linger()
 
     def close_after_body(self) -> None:
-        """Close the connection once the client has sent what it wants to send."""
+        """Close the connection once the client has sent everything."""
         if self._is_last:
             return
         self._is_last = True
-        self._is_deaf |= self._in_head  # the request is complete: what follows is not heard
+        self._ignores_input |= self._in_head  # the request is complete: what follows is ignored
         self.pipeline.clear()
         self._linger()
 
     def shutdown(self) -> None:
-        """Close what waits for a request or has its answer; the rest closes with its answer."""
+        """Close idle and answered connections; the others close with their answer."""
         if self._linger_timer is not None:
             self.transport.close()
         else:
@@ -251,18 +251,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: the client reads."""
+        """The client reads again: cancel the timer."""
         if self._write_timer is not None:
             self._write_timer.cancel()
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection; one in a head has its own time."""
+        """Close an idle connection; one in a head has its own timer."""
         if self._head_timer is None:
             super().timeout_keep_alive_handler()
 
-    def _listens(self) -> bool:
-        return not (self._is_deaf or self.transport.is_closing())
+    def _reads_input(self) -> bool:
+        return not (self._ignores_input or self.transport.is_closing())
 
     def _unsupported_upgrade_warning(self) -> None:
         """Read a request again without its wish to upgrade, which may be ignored (RFC 9110, 7.8).
@@ -300,7 +300,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 )
             )
         else:
-            self.transport.close()  # it never said a word
+            self.transport.close()  # it sent nothing at all
 
     def _oversized_head(self) -> Problem:
         if len(getattr(self, "url", b"")) > MAX_TARGET_BYTES:
@@ -314,11 +314,11 @@ class BoundedProtocol(HttpToolsProtocol):
         )
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer the present request without the application, and close.
+        """Answer the current request without the application, and close.
 
-        The requests before it get their own answers first; then the connection just closes.
+        Earlier requests get their own answers first; then the connection closes without another.
         """
-        self._is_deaf = True
+        self._ignores_input = True
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             if not cycle.more_body:
@@ -326,7 +326,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             cycle.disconnected = True
             cycle.message_event.set()
-            if self.pipeline and self._running is not None:  # it stands in line, the last one
+            if self.pipeline and self._running is not None:  # it is the last one in the queue
                 self.pipeline.popleft()
                 before = self.pipeline[0][0] if self.pipeline else self._running
                 before.keep_alive = False
@@ -340,7 +340,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.close_after_body()
 
     def _linger(self) -> None:
-        """Read away what still comes, for a while."""
+        """Discard what still arrives, for a while."""
         if self.transport.is_closing():
             return
         if self._is_last and self.transport.can_write_eof():
@@ -360,10 +360,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._linger_timer = self.loop.call_later(1.0, self._linger_on, lingered_s + 1.0)
 
 
-class _Farewell:
+class LingeringTransport:
     """The transport as one request sees it: closing waits for the rest of the body.
 
-    The answer's head waits for the first piece of its body: one packet and one wake-up less.
+    The answer's head is sent with the first piece of its body: one packet and one wake-up less.
     """
 
     def __init__(self, protocol: BoundedProtocol) -> None:
@@ -392,6 +392,6 @@ class _Farewell:
             self._head = None
 
     def close(self) -> None:
-        """Close when the client has sent what it wants to send."""
+        """Close once the client has sent everything."""
         self.flush()
         self._close()

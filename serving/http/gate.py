@@ -20,7 +20,7 @@ from serving.errors import (
     RequestTooSlow,
     UnsupportedMediaType,
 )
-from serving.http.body import Pieces
+from serving.http.body import BodyBuffer
 from serving.http.upload import FORM, read_upload
 from serving.settings import Settings
 
@@ -103,7 +103,7 @@ class Gate:
             # The server has parsed it: a number of 64 bits, perhaps with zeros before it.
             if announced.isdigit() and int(announced[-20:]) > allowed:
                 raise _too_large(allowed)
-        body = Pieces()
+        body = BodyBuffer()
         clock = asyncio.get_running_loop().time
         late = clock() + timeout_s
         try:

@@ -20,7 +20,7 @@ _access_log = logging.getLogger("bentoml.access")
 # The series of one namespace, registered at the first call: requests in progress, time of the last
 # one, answers, their durations.
 _Series = tuple["Gauge", "Gauge", "Counter", "Histogram"]
-# Seconds, as BentoML has them.
+# Seconds; those of BentoML.
 DURATION_BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 180.0),
 )
@@ -129,13 +129,13 @@ class Traffic:
         except TimeoutError:
             if start or not deadline.expired():
                 raise
-            # serving/http/envelope.py gives it its words.
+            # serving/http/envelope.py writes its body.
             await PlainTextResponse(status_code=504)(scope, receive, observed)
         finally:
             in_progress.dec()
 
     def _open(self) -> None:
-        """Begin one series of each kind, and with it its file: its folder may be gone later.
+        """Create a series of each kind, and with it its file: the folder may be gone later.
 
         A rate needs a zero before the first answer.
         """
@@ -144,7 +144,7 @@ class Traffic:
             self._answer_series("/predict", status)
 
     def _find_arrival_series(self, path: str) -> tuple[Gauge, Gauge]:
-        """Requests in progress, time of the last one."""
+        """Return the gauges of requests in progress and of the last one's time."""
         in_progress, last_request, _, _ = _series(self._namespace)
         return (
             in_progress.labels(endpoint=path, **self._labels),
@@ -152,14 +152,14 @@ class Traffic:
         )
 
     def _find_answer_series(self, path: str, status: int) -> tuple[Counter, Histogram]:
-        """Answers, their durations."""
+        """Return the counter of answers and the histogram of their durations."""
         _, _, answers, durations = _series(self._namespace)
         labels = {"endpoint": path, "http_response_code": str(status), **self._labels}
         return answers.labels(**labels), durations.labels(**labels)
 
 
 def _exchange(scope: Scope, start: Message, logged: dict[str, Any]) -> tuple[str, str, str]:
-    """Client, request and answer as BentoML's access log names them.
+    """Return client, request and answer as BentoML's access log names them.
 
     Args:
         scope: of the request.

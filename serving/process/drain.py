@@ -1,4 +1,4 @@
-"""Fail readiness at SIGTERM, go on answering for a while, then let the server stop."""
+"""At SIGTERM, fail readiness, go on answering for a while, then let the server stop."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from types import FrameType
 
 from serving.telemetry import log
 
-# With the drain before it, everything is over within 25 s: what a host usually waits for.
+# With the drain before it, everything ends within 25 s, which is what a host usually waits.
 FINISH_WITHIN_S = 20
-# A worker that has not ended by then is ended by the system.
+# After the drain and this, the system ends a worker that still runs.
 KILL_AFTER_S = FINISH_WITHIN_S + 6
 
 
@@ -22,7 +22,7 @@ class Drain:
         self.has_begun = False
 
     def arm(self, drain_s: int) -> None:
-        """Stand before the server's own handler of SIGTERM.
+        """Put the drain before the server's own handler of SIGTERM.
 
         Args:
             drain_s: between the signal and the end of listening.
@@ -46,5 +46,5 @@ class Drain:
 
 @cache
 def drain() -> Drain:
-    """The one of this process."""
+    """Return the one of this process."""
     return Drain()

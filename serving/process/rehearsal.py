@@ -1,6 +1,6 @@
-"""Start the server of this image once, ask it something, and end it.
+"""Start the production server once, send it a request, and stop it.
 
-The image is built with it, for the byte code that it writes; anybody may run it in a container.
+The build of the image runs it for the byte code that it writes; it also checks a container.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import urllib.request
 import click
 
 PATIENCE_S = 120
-# A proxy of the build or the container does not know our loopback.
+# The proxy of a build or a container cannot reach our loopback.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class RehearsalError(Exception):
-    """The server does not do what it should; the message is one line."""
+    """The server does not work; the message is one line."""
 
 
 def rehearse() -> float:
-    """Start it, wait until it is ready, send it what is no DICOM file, end it.
+    """Start it, wait until it is ready, send it a text, stop it.
 
     Returns:
         Seconds from its start until it was ready.
@@ -55,7 +55,7 @@ def rehearse() -> float:
             raise RehearsalError(f"a text was answered with {status} instead of 415")
         server.send_signal(signal.SIGTERM)
         if code := server.wait(PATIENCE_S):
-            raise RehearsalError(f"the server ended with {code} when it was told to")
+            raise RehearsalError(f"the server ended with {code} at SIGTERM")
     finally:
         server.kill()
         server.wait()
@@ -76,9 +76,9 @@ def _status(url: str, body: bytes | None = None) -> int:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Start the server, ask it something, end it; exit 1 with one line when that fails."""
+    """Start the server, send it a request, stop it; exit 1 with one line when that fails."""
     try:
-        click.echo(f"ready after {rehearse():.1f} s, answered, ended")
+        click.echo(f"ready after {rehearse():.1f} s, answered, stopped")
     except RehearsalError as error:
         click.echo(f"rehearsal: {error}", err=True)
         sys.exit(1)

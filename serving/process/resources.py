@@ -1,4 +1,4 @@
-"""What this process may use of the machine: its affinity, and the limits of its control groups."""
+"""The cores and memory that this process may use, and the workers that fit into them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from serving.settings import Settings
 
-# Of those that nobody asked for: a large machine may be there for others as well.
+# Unless more are asked for: a large machine may serve other programs as well.
 MOST_WORKERS = 8
 # Two workers took 540 to 600 MB right after 128 clients (PSS of all processes).
 BYTES_A_WORKER = 300_000_000
@@ -34,7 +34,7 @@ def n_workers(settings: Settings) -> int:
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """How many processes can compute at the same time; at least 1.
+    """Count the processes that can compute at the same time; at least 1.
 
     Args:
         root: under which /proc and /sys/fs/cgroup are.
@@ -43,22 +43,22 @@ def usable_cores(root: Path = Path("/")) -> int:
         n_cores = len(os.sched_getaffinity(0))
     else:
         n_cores = os.cpu_count() or 1
-    # Rounded down: half a core is no second one.
+    # Rounded down: one and a half cores are not two.
     return max(1, int(min(n_cores, core_limit(root))))
 
 
 def usable_bytes(root: Path = Path("/")) -> float:
-    """The memory that this process's control groups allow; infinite without a limit."""
+    """Return the memory that the control groups allow; infinite without a limit."""
     return min(map(_bytes_of, _groups(root, "memory")), default=inf)
 
 
 def core_limit(root: Path) -> float:
-    """The smallest limit of this process's control groups, in cores; infinite without one."""
+    """Return the smallest limit of the control groups, in cores; infinite without one."""
     return min(map(_cores_of, _groups(root, "cpu")), default=inf)
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of this process's control groups, each before the one that holds it."""
+    """List the folders of the control groups, each before its parent."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -70,7 +70,7 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
             if controller not in controllers.split(","):
                 continue
             mounted /= controller
-        # In a container the name may be that of the machine, and the group is mounted as the root.
+        # In a container the name may be that on the host, while the group is mounted as the root.
         group = mounted / name.lstrip("/")
         for folder in (group, *group.parents):
             yield folder

@@ -1,4 +1,4 @@
-"""Let the signals that end a server wait until somebody obeys them; imports nothing of ours."""
+"""Hold back the signals that end a server until they can be handled; imports nothing of ours."""
 
 import signal
 
@@ -6,10 +6,10 @@ _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def hold_signals() -> None:
-    """Let SIGTERM and SIGINT wait: process 1 of a container would ignore them without a handler."""
+    """Block SIGTERM and SIGINT: process 1 of a container ignores them without a handler."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
 
 
 def obey_signals() -> None:
-    """Deliver them from now on, one that has waited first."""
+    """Deliver them from now on, starting with one that has waited."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)

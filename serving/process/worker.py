@@ -1,4 +1,4 @@
-"""Prepare a worker process: what it may open and keep, whom it outlives, what it must not say."""
+"""Prepare a worker process: its logs, open files, end and memory."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def prepare(settings: Settings) -> None:
 
 
 def quiet() -> None:
-    """Log unexpected errors as their type and place: a text may quote a file's values."""
+    """Log unexpected errors by type and place: their text may quote a file's values."""
     without_tracebacks()
     loop = asyncio.get_running_loop()
 
@@ -96,7 +96,7 @@ def quiet() -> None:
 
 
 def open_enough_files(settings: Settings) -> None:
-    """Raise the soft limit of open files: 1024, the usual one, is less than the connections."""
+    """Raise the soft limit of open files: the usual 1024 is less than the connections."""
     try:
         import resource
     except ImportError:  # Windows
@@ -111,16 +111,16 @@ def open_enough_files(settings: Settings) -> None:
 
 
 def end_with_supervisor() -> None:
-    """Stop as at a SIGTERM when the supervisor dies, which would leave this process alone."""
+    """Stop as at a SIGTERM when the supervisor dies."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def freeze_heap() -> None:
-    """Return what the start has freed, and never look through the rest of it for garbage again.
+    """Return what the start has freed, and keep the garbage collector from scanning the rest.
 
-    The file of the model and the layers of the golden slices leave 10 MB.
+    The model's file and the layers of the golden slices leave 10 MB behind.
     """
     gc.collect()
     gc.freeze()

@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.http.body import SMALL_BYTES, Pieces
+from serving.http.body import SMALL_BYTES, BodyBuffer
 
 
 @given(
@@ -15,7 +15,7 @@ from serving.http.body import SMALL_BYTES, Pieces
     )
 )
 def test_pieces_are_what_bytes_joined_are(parts: list[bytes]) -> None:
-    pieces = Pieces()
+    pieces = BodyBuffer()
     for part in parts:
         pieces += part
     assert bytes(pieces) == b"".join(parts)
@@ -24,13 +24,13 @@ def test_pieces_are_what_bytes_joined_are(parts: list[bytes]) -> None:
 
 def test_a_large_piece_alone_is_not_copied() -> None:
     piece = bytes(SMALL_BYTES)
-    pieces = Pieces()
+    pieces = BodyBuffer()
     pieces += piece
     assert bytes(pieces) is piece
 
 
 def test_single_bytes_are_not_kept_as_so_many_objects() -> None:
-    pieces = Pieces()
+    pieces = BodyBuffer()
     for _ in range(1000):
         pieces += b"x"
     assert len(pieces._pieces) == 1
