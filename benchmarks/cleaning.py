@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -24,10 +23,6 @@ from benchmarks.contamination import Example, contaminate, draw_examples, read_e
 from benchmarks.tables import header, line
 from preprocessing import InputSpec, to_input
 from training.writing import json_text
-
-if TYPE_CHECKING:
-    from training.cleaning.outliers import Members
-    from training.config import FitConfig
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -89,9 +84,9 @@ def measure(
     examples: Sequence[Example], data: str, layout: str, policy: str, options: Options
 ) -> Result:
     """Clean one contaminated set, in a folder of its own."""
-    from model.scoring import CHANNELS, COLUMNS
+    from model.scoring import CHANNELS
     from model.spec import AutoencoderConfig, InspectorConfig
-    from training.cleaning.clean import Setup, clean
+    from training.cleaning.clean import Setup, clean, gather
     from training.cleaning.fold_training import train_and_score
     from training.config import FitConfig
 
@@ -105,7 +100,6 @@ def measure(
         inputs, labels = write_inputs(examples, options.size, Path(folder))
         setup = Setup(
             train_and_score=train_and_score,
-            columns=COLUMNS,
             n_channels=1 + len(CHANNELS),
             inputs=inputs,
             labels=labels,
@@ -117,27 +111,11 @@ def measure(
             folder=Path(folder),
             threads=options.threads,
         )
-        cleaned = clean(np.arange(len(examples)), members_of(examples, config), setup)
+        every = np.arange(len(examples))
+        members = gather([example.source for example in examples], every, (), config)
+        cleaned = clean(every, members, setup)
     seconds = time.perf_counter() - started
     return count(examples, cleaned.keep, (data, layout, policy), len(cleaned.rounds), seconds)
-
-
-def members_of(examples: Sequence[Example], config: FitConfig) -> Members:
-    """Find which slices belong together, as a training does."""
-    from model.calibration.strata import Measured, stratum_of
-    from training.cleaning.folds import assign_folds, join_groups
-    from training.cleaning.outliers import Members
-
-    kinds = [
-        stratum_of(example.image.facts, Measured(canal_contrast=0.0, vertebra_share=0.0))
-        for example in examples
-    ]
-    return Members(
-        fold=assign_folds([example.keys for example in examples], config.folds, config.seed),
-        series=join_groups([(example.keys[2],) for example in examples]),
-        contrast=join_groups([(f"{kind.contrast} {kind.acquisition}",) for kind in kinds]),
-        human_decision=np.zeros(len(examples), np.int8),
-    )
 
 
 def write_inputs(examples: Sequence[Example], size: int, folder: Path) -> tuple[Path, Path]:

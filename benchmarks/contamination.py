@@ -6,28 +6,31 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing import InputSpec, Slice
 
+if TYPE_CHECKING:
+    from training.data.collection import Source
+
 _SEED = 4711  # of what is planted; no training and no other evaluation uses it
 _PER_SERIES = 8
 
 Fault = Callable[[Slice, np.random.Generator], Slice]
-Keys = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A slice, its (patient, study, series), the name of its fault, and its mask.
+    """A slice, the patient and series that it counts to, the name of its fault, and its mask.
 
     Good slices have no fault, faulty ones no mask.
     """
 
     image: Slice
-    keys: Keys
+    source: Source
     fault: str
     mask: NDArray[np.uint8] | None = None
 
@@ -99,7 +102,7 @@ def read_examples(data: Path, masks: Path) -> list[Example]:
     return [
         Example(
             image,
-            (source.group, source.study, source.series),
+            source,
             "",
             read_mask(mask) if (mask := masks / f"{Path(source.path).stem}.png").exists() else None,
         )
@@ -116,12 +119,18 @@ def draw_examples(count: int) -> list[Example]:
         list(write_phantoms(data, count, _SEED, masks=masks))
         drawn = read_examples(data, masks)
     return [
-        replace(example, keys=_keys(index // _PER_SERIES)) for index, example in enumerate(drawn)
+        replace(example, source=_of_patient(example.source, index // _PER_SERIES))
+        for index, example in enumerate(drawn)
     ]
 
 
-def _keys(patient: int) -> Keys:
-    return f"patient:{patient}", f"study:{patient}", f"series:{patient}"
+def _of_patient(source: Source, number: int) -> Source:
+    return replace(
+        source,
+        group=f"patient:{number}",
+        study=f"study:{number}",
+        series=f"series:{number}",
+    )
 
 
 def contaminate(good: Sequence[Example], share: float, layout: str) -> list[Example]:
@@ -142,13 +151,13 @@ def _scattered(good: Sequence[Example], rng: np.random.Generator) -> Iterator[Ex
     for number, index in enumerate(rng.permutation(len(good)).tolist()):
         fault = FAULTS[number % len(FAULTS)]
         original = good[index]
-        yield Example(fault(original.image, rng), original.keys, fault.__name__)
+        yield Example(fault(original.image, rng), original.source, fault.__name__)
 
 
 def _series(good: Sequence[Example], rng: np.random.Generator) -> Iterator[Example]:
-    by_series: dict[Keys, list[Example]] = {}
+    by_series: dict[str, list[Example]] = {}
     for example in good:
-        by_series.setdefault(example.keys, []).append(example)
+        by_series.setdefault(example.source.series, []).append(example)
     whole = [members for members in by_series.values() if len(members) >= _PER_SERIES // 2]
     rng.shuffle(whole)
     for number in range(len(whole) * len(FAULTS)):
@@ -157,7 +166,6 @@ def _series(good: Sequence[Example], rng: np.random.Generator) -> Iterator[Examp
         # The same draws for each slice: the fault is that of the series.
         seed = int(rng.integers(1 << 31))
         for example in members[:_PER_SERIES]:
-            patient, study, _ = example.keys
-            keys = (patient, study, f"bad series:{number}")
+            source = replace(example.source, series=f"bad series:{number}")
             image = fault(example.image, np.random.default_rng(seed))
-            yield Example(image, keys, fault.__name__)
+            yield Example(image, source, fault.__name__)

@@ -19,6 +19,7 @@ import click
 
 from benchmarks.environment import environment
 from benchmarks.processes import tree_pss_bytes
+from benchmarks.tables import header, line
 from benchmarks.training_parts import PARTS, SEED, Job
 from serving.process.resources import usable_cores
 from training.writing import json_text
@@ -93,12 +94,10 @@ def _work(name: str, job: Job, answer: Connection) -> None:
 def table(parts: Sequence[Part]) -> str:
     """Write markdown."""
     heads = ["part", "images", "images/s", "CPU-ms an image", "peak memory, MB", "processes"]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    lines += [
-        f"| {p.name} | {p.images} | {p.images_per_s:g} | {p.cpu_ms:g} | {p.peak_mb:g} |"
-        f" {p.processes} |"
-        for p in parts
-    ]
+    lines = header(heads)
+    for p in parts:
+        paces = (p.images_per_s, p.cpu_ms, p.peak_mb)
+        lines.append(line([p.name, str(p.images), *(f"{n:g}" for n in paces), str(p.processes)]))
     return "\n".join(lines)
 
 

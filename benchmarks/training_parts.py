@@ -167,7 +167,7 @@ def clean(job: Job) -> Pace:
     images = job.images()
     every = np.arange(len(images.sources))
     config = _setup(job, images, 1).config
-    members = gather(images, every, (), config)
+    members = gather(images.sources, every, (), config)
 
     def run(n: int) -> None:
         setup = _setup(job, images, n)
@@ -180,7 +180,7 @@ def clean(job: Job) -> Pace:
 
 def _setup(job: Job, images: Collection, n: int) -> Setup:
     """Everything as `training fit` has it, but n times the few steps of _SHARES."""
-    from model.scoring import CHANNELS, COLUMNS
+    from model.scoring import CHANNELS
     from model.spec import AutoencoderConfig, InspectorConfig
     from training.cleaning.clean import Setup
     from training.cleaning.fold_training import train_and_score
@@ -190,7 +190,6 @@ def _setup(job: Job, images: Collection, n: int) -> Setup:
     steps = {name: n * share for name, share in zip(names, _SHARES, strict=True)}
     return Setup(
         train_and_score=train_and_score,
-        columns=COLUMNS,
         n_channels=1 + len(CHANNELS),
         inputs=images.path,
         labels=job.labels(images),

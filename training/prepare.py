@@ -78,7 +78,7 @@ def start(
         progress=on_file,
     )
     split = _split(images, options)
-    members = gather(images, split.train, _overrides(options, folder), options.config)
+    members = gather(images.sources, split.train, _overrides(options, folder), options.config)
     _check_alarm_rate(options, [images.sources[index] for index in split.train])
     state = _begin(options, folder, images, split, salt)
     labels = _label(options, data, images, folder / CACHE)

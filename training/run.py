@@ -99,7 +99,6 @@ def _clean(options: Options, folder: Path, run: Started, hooks: Hooks) -> Cleane
     """Clean, and write the audit even where the cleaning stops and asks."""
     setup = Setup(
         train_and_score=train_and_score,
-        columns=COLUMNS,
         n_channels=1 + len(CHANNELS),
         inputs=run.images.path,
         labels=run.labels,

@@ -22,7 +22,7 @@ from training.cleaning.overrides import Override, human_decisions
 from training.cleaning.rca import Round, crossfit, percentile
 from training.cleaning.workers import OnSteps, run_jobs
 from training.config import FitConfig
-from training.data.collection import Collection, Source
+from training.data.collection import Source
 from training.data.training_set import IndexArray
 from training.errors import TooFewImages
 
@@ -38,8 +38,7 @@ class Setup:
 
     Args:
         train_and_score: one fold's training; importable by name from another process.
-        columns: names of its scores' columns.
-        n_channels: how many of them, from the first, are worse the higher they are.
+        n_channels: how many columns of the scores, from the first, are worse the higher they are.
         inputs: the .npy file of the model inputs of a collection.
         labels: the .npy file of their tissues.
         networks: shapes of the autoencoder and the inspector.
@@ -50,7 +49,6 @@ class Setup:
     """
 
     train_and_score: TrainAndScore
-    columns: tuple[str, ...]
     n_channels: int
     inputs: Path
     labels: Path
@@ -123,7 +121,10 @@ def clean(
 
 
 def gather(
-    images: Collection, chosen: IndexArray, overrides: Sequence[Override], config: FitConfig
+    sources: Sequence[Source],
+    chosen: IndexArray,
+    overrides: Sequence[Override],
+    config: FitConfig,
 ) -> Members:
     """Find out which of the chosen images belong together, and what a person decided about them.
 
@@ -131,13 +132,13 @@ def gather(
         TooFewImages: fewer patients than folds.
         WrongOverrides: a decision about an image that is not there.
     """
-    sources = [images.sources[index] for index in chosen]
-    kinds = [stratum_of(source.facts, _NO_MEASURE) for source in sources]
+    own = [sources[index] for index in chosen]
+    kinds = [stratum_of(source.facts, _NO_MEASURE) for source in own]
     return Members(
-        fold=assign_folds([_keys(source) for source in sources], config.folds, config.seed),
-        series=join_groups([(source.series,) for source in sources]),
+        fold=assign_folds([_keys(source) for source in own], config.folds, config.seed),
+        series=join_groups([(source.series,) for source in own]),
         contrast=join_groups([(f"{kind.contrast} {kind.acquisition}",) for kind in kinds]),
-        human_decision=human_decisions(overrides, images.sources)[chosen],
+        human_decision=human_decisions(overrides, sources)[chosen],
     )
 
 
@@ -200,12 +201,10 @@ def _score(
     """Run the jobs and put their scores together, [N, K]."""
     processes = _processes(len(jobs), setup)
     run_jobs(jobs, setup.train_and_score, processes=processes, on_steps=on_steps)
-    scores = np.zeros((len(chosen), len(setup.columns)))
-    for job in jobs:
-        found = read_scores(job)
-        assert found is not None, "run_jobs leaves the scores of every job"  # noqa: S101
-        scores[np.searchsorted(chosen, job.scored)] = found
-    return scores
+    found = [scores for job in jobs if (scores := read_scores(job)) is not None]
+    assert len(found) == len(jobs), "run_jobs leaves the scores of every job"  # noqa: S101
+    order = np.argsort(np.concatenate([job.scored for job in jobs]))
+    return np.concatenate(found)[order]
 
 
 def _processes(n_jobs: int, setup: Setup) -> int:
