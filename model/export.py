@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from model.calibration.calibration import Calibration
-from model.networks.detector import Detector
+from model.networks.detector import Detector, compute
 from model.runtime import load_model
 from model.scoring import COLUMNS, FloatArray, Outputs, Reference, score
 from model.spec import (
@@ -73,9 +73,7 @@ def write_model(directory: Path, name: str, trained: Trained) -> ModelSpec:
     _write_onnx(directory / ONNX_FILE, detector)
     np.savez_compressed(directory / REFERENCE_FILE, **trained.reference.to_arrays())  # type: ignore[arg-type]  # numpy's stub takes any keyword for allow_pickle
     np.savez_compressed(directory / CALIBRATION_FILE, **trained.calibration.to_arrays())  # type: ignore[arg-type]  # as above
-    with torch.inference_mode():
-        outputs = Outputs(*(o.numpy() for o in detector(torch.from_numpy(trained.golden))))
-    scores = score(trained.golden, outputs, trained.reference)
+    scores = score(trained.golden, compute(detector, trained.golden), trained.reference)
     np.savez_compressed(directory / GOLDEN_FILE, x=trained.golden, scores=scores)
     spec = ModelSpec(
         name=name,

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,16 +217,10 @@ def _load_torch(path: Path, spec: ModelSpec) -> Compute:
             "SPINE_RUNTIME=torch needs torch; install it or use SPINE_RUNTIME=onnx"
         ) from error
     from model.networks.autoencoder import Autoencoder
-    from model.networks.detector import Detector
+    from model.networks.detector import Detector, compute
     from model.networks.inspector import Inspector
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = Detector(Autoencoder(spec.network), Inspector(spec.inspector)).to(device).eval()
     detector.load_state_dict(load_file(path))
-
-    def compute(x: FloatArray) -> Outputs:
-        with torch.inference_mode():
-            outputs = detector(torch.from_numpy(x).to(device))
-        return Outputs(*(o.cpu().numpy() for o in outputs))
-
-    return compute
+    return partial(compute, detector)

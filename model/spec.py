@@ -177,15 +177,10 @@ class ModelSpec:
                     f"{SPEC_FILE} has format {version!r}, this program reads {FORMAT_VERSION};"
                     " train the model again, or import the released one"
                 )
-            network, inspector = raw["network"], raw["inspector"]
-            lists = {name: tuple(inspector[name]) for name in ("channels", "faults")}
             return cls(
                 **raw
+                | read_networks(raw)
                 | {
-                    "network": AutoencoderConfig(
-                        **network | {"channels": tuple(network["channels"])}
-                    ),
-                    "inspector": InspectorConfig(**inspector | lists),
                     "columns": tuple(raw["columns"]),
                     "input": InputSpec(**raw["input"]),
                     "decision": Decision(**raw["decision"]),
@@ -194,6 +189,20 @@ class ModelSpec:
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedModel(f"{SPEC_FILE} is damaged; import the model again") from error
+
+
+def read_networks(raw: Mapping[str, Any]) -> dict[str, AutoencoderConfig | InspectorConfig]:
+    """Rebuild the networks' shapes from the JSON of whatever has them as fields.
+
+    Raises:
+        KeyError, TypeError, ValueError: one is missing or damaged.
+    """
+    network, inspector = raw["network"], raw["inspector"]
+    lists = {name: tuple(inspector[name]) for name in ("channels", "faults")}
+    return {
+        "network": AutoencoderConfig(**network | {"channels": tuple(network["channels"])}),
+        "inspector": InspectorConfig(**inspector | lists),
+    }
 
 
 def hash_file(path: Path) -> str:

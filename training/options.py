@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from model.spec import AutoencoderConfig, InspectorConfig
+from model.spec import AutoencoderConfig, InspectorConfig, read_networks
 from training.cleaning.overrides import Override
 from training.config import FitConfig
 from training.errors import NotResumable
@@ -60,15 +60,11 @@ class Options:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Options:
         """Rebuild an Options from the JSON of its `asdict`."""
-        network = raw["network"] | {"channels": tuple(raw["network"]["channels"])}
-        inspector = raw["inspector"]
-        lists = {name: tuple(inspector[name]) for name in ("channels", "faults")}
         return cls(
             **raw
+            | read_networks(raw)
             | {
                 "data": tuple(raw["data"]),
-                "network": AutoencoderConfig(**network),
-                "inspector": InspectorConfig(**inspector | lists),
                 "config": FitConfig(**raw["config"]),
                 "exclude": tuple(raw["exclude"]),
                 "overrides": tuple((path, frame, what) for path, frame, what in raw["overrides"]),

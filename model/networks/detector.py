@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from model.networks.autoencoder import Autoencoder
 from model.networks.inspector import Inspector
+from model.scoring import FloatArray, Outputs
 from preprocessing.resizing import resize_matrix
 
 _BOX = 9  # pixels of the autoencoder's picture: 18 mm on a 250 mm field
@@ -74,6 +75,14 @@ class Detector(nn.Module):
     def n_parameters(self) -> int:
         """Number of trainable parameters of both networks."""
         return self.autoencoder.n_parameters + self.inspector.n_parameters
+
+
+def compute(detector: Detector, x: FloatArray) -> Outputs:
+    """Slices [B, 1, S, S] in [0, 1] -> the outputs of both networks, by the detector's device."""
+    device = next(detector.parameters()).device
+    with torch.inference_mode():
+        outputs = detector(torch.from_numpy(x).to(device))
+    return Outputs(*(o.cpu().numpy() for o in outputs))
 
 
 class NormalisedResidual(nn.Module):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -101,9 +100,6 @@ def _work(job: FoldJob, train_and_score: TrainAndScore, answer: Connection) -> N
     """Do the job: what runs in the new process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the parent ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # The function's module has imported torch by now, if it needs it: seconds, for each process.
-    if (torch := sys.modules.get("torch")) is not None:
-        torch.set_num_threads(job.threads)
     try:
         run_job(job, train_and_score, answer.send)
     except TrainingError as error:

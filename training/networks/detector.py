@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from model.networks.autoencoder import Autoencoder
-from model.networks.detector import Detector
+from model.networks.detector import Detector, compute
 from model.networks.inspector import Inspector
 from model.scoring import (
     Outputs,
@@ -46,10 +45,7 @@ class TrainedDetector:
 
     def outputs(self, x: FloatArray) -> Outputs:
         """Slices [B, 1, S, S] in [0, 1] -> the outputs of both networks."""
-        device = next(self.detector.parameters()).device
-        with torch.inference_mode():
-            outputs = self.detector(torch.from_numpy(x).to(device))
-        return Outputs(*(o.cpu().numpy() for o in outputs))
+        return compute(self.detector, x)
 
     def score(self, x: NDArray[np.float16], chosen: IndexArray) -> ScoreArray:
         """Score some slices of a collection, a few at a time: [len(chosen), K]."""
@@ -95,11 +91,10 @@ def train_detector(
     )
     detector = Detector(autoencoder, inspector).to(device).eval()
     features = []
-    with torch.inference_mode():
-        for x in _batches(data.x, data.train):
-            outputs = Outputs(*(o.cpu().numpy() for o in detector(torch.from_numpy(x).to(device))))
-            mse = reconstruction_mse(outputs.x_small, outputs.x_hat)
-            features.append(extended_features(outputs, mse))
+    for x in _batches(data.x, data.train):
+        outputs = compute(detector, x)
+        mse = reconstruction_mse(outputs.x_small, outputs.x_hat)
+        features.append(extended_features(outputs, mse))
     reference = fit_reference(np.concatenate(features), data.kinds, config.shrinkage)
     return TrainedDetector(detector, reference)
 

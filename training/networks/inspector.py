@@ -19,6 +19,7 @@ from training.errors import NotResumable, TooFewImages
 from training.networks import loop
 from training.networks.augmentation import augment_labelled, remap
 from training.networks.planting import plant
+from training.writing import aside
 
 FloatArray = NDArray[np.float32]
 ByteArray = NDArray[np.uint8]
@@ -202,10 +203,8 @@ def _label_the_rest(
                 kept = torch.where(certainty > _CERTAIN, tissue, 0)
                 own[start : start + 16] = kept.cpu().numpy().astype(np.uint8)
         if path is not None:
-            aside = path.with_name("labels.part")
-            with aside.open("wb") as file:
+            with aside(path) as part, part.open("wb") as file:
                 np.save(file, own)
-            aside.replace(path)
     return _Joined(data, unlabelled, own)  # type: ignore[return-value]  # read by index only
 
 

@@ -62,7 +62,7 @@ def run(training: Training, folder: Path | None, on_stretch: OnStretch) -> None:
     checkpoint = folder / f"{training.name}.safetensors" if folder else None
     done = 0
     if checkpoint is not None and checkpoint.exists():
-        done = int(load_checkpoint(checkpoint, network, optimizer)[0]["step"])
+        done = load_checkpoint(checkpoint, network, optimizer)
     losses, started = list[float](), time.perf_counter()
     for step in range(done, training.n_steps):
         rng = np.random.default_rng([*training.seed, step])
@@ -86,7 +86,7 @@ def run(training: Training, folder: Path | None, on_stretch: OnStretch) -> None:
             on_stretch(StretchMetrics(training.name, step + 1, rate, mean, seconds))
             losses, started = [], time.perf_counter()
             if checkpoint is not None:
-                save_checkpoint(checkpoint, network, optimizer, [{"step": step + 1}])
+                save_checkpoint(checkpoint, network, optimizer, step + 1)
 
 
 def seed_torch(*parts: int) -> None:
