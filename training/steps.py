@@ -16,9 +16,9 @@ STRETCH = 100
 Place = tuple[int, int]
 FINAL: Place = (0, 0)
 
-# Until it is measured: how long a step of the inspector takes, in steps of the autoencoder
-# (training/config.py names both).
-_INSPECTOR_COST = 3.0
+# The kinds of steps in their order, and what each costs in steps of the autoencoder, until it is
+# measured: 180, 85 and 64 images/s (benchmarks/RESULTS.md).
+_COSTS = {"autoencoder": 1.0, "anatomy": 2.1, "inspector": 2.8}
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,20 @@ class Steps:
         self, config: FitConfig, processes: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._config, self._processes, self._clock = config, processes, clock
-        self._per_training = {
-            "autoencoder": config.steps,
-            "inspector": config.anatomy_steps + config.inspector_steps,
-        }
+        steps = (config.steps, config.anatomy_steps, config.inspector_steps)
+        self._per_training = dict(zip(_COSTS, steps, strict=True))
         if config.policy == "percentile":
             self._n_jobs = [1] * config.rounds + [config.folds]
         else:
             self._n_jobs = [config.folds] * max(1, config.rounds)
         places = [(r, k) for r, n in enumerate(self._n_jobs, 1) for k in range(n)]
         self._left = {place: dict(self._per_training) for place in (*places, FINAL)}
-        # (trains alone, network) -> steps and seconds that were measured.
+        # (trains alone, kind of step) -> steps and seconds that were measured.
         self._measured: dict[tuple[bool, str], list[float]] = defaultdict(lambda: [0, 0.0])
+        # After its last step a training scores its images: when it took that step, and how long.
+        self._last_report: dict[Place, float] = {}
+        self._endings: list[float] = []
+        self._ended: set[Place] = set()
         self._at, self._seconds_left = 0.0, 0.0
         self.place: Place = (1, 0)
 
@@ -105,17 +107,34 @@ class Steps:
                 del self._left[other]  # of a round that was not needed
             else:
                 self._left[other] = dict.fromkeys(self._per_training, 0)
-        if metrics is None:
-            self._left[place] = dict.fromkeys(self._per_training, 0)
+                self._ended.add(other)
+        now = self._clock()
+        if metrics is not None:
+            self._count(place, metrics)
+            self._last_report[place] = now
         else:
-            left = self._left[place]
-            if metrics.network == "inspector":
-                left["autoencoder"] = 0
-            left[metrics.network] = self._per_training[metrics.network] - metrics.step
-            measured = self._measured[self._is_alone(place), metrics.network]
-            measured[0] += (metrics.step - 1) % STRETCH + 1
-            measured[1] += metrics.seconds
-        self._at, self._seconds_left = self._clock(), self._estimate()
+            self._left[place] = dict.fromkeys(self._per_training, 0)
+            self._ended.add(place)
+            if place in self._last_report:
+                self._endings.append(now - self._last_report[place])
+        self._at, self._seconds_left = now, self._estimate()
+
+    def _count(self, place: Place, metrics: StretchMetrics) -> None:
+        """Count the steps of a stretch, and share its seconds among their kinds."""
+        begin, end = metrics.step - ((metrics.step - 1) % STRETCH + 1), metrics.step
+        if metrics.network == "inspector":  # which begins after the autoencoder
+            begin, end = begin + self._config.steps, end + self._config.steps
+        at, taken = 0, {}
+        for kind, n in self._per_training.items():
+            self._left[place][kind] = min(n, max(0, at + n - end))
+            taken[kind] = max(0, min(end, at + n) - max(begin, at))
+            at += n
+        cost = sum(n * _COSTS[kind] for kind, n in taken.items())
+        for kind, n in taken.items():
+            if n:
+                measured = self._measured[self._is_alone(place), kind]
+                measured[0] += n
+                measured[1] += metrics.seconds * n * _COSTS[kind] / cost
 
     def seconds_left(self) -> float | None:
         """How long the rest takes, by the steps so far; None before the first."""
@@ -130,19 +149,19 @@ class Steps:
         return sum(makespan(seconds, self._processes) for seconds in rounds.values())
 
     def _seconds_of(self, place: Place) -> float:
-        alone = self._is_alone(place)
-        return sum(n * self._step_s(alone, network) for network, n in self._left[place].items())
+        alone, left = self._is_alone(place), self._left[place]
+        ending = sum(self._endings) / max(1, len(self._endings))
+        seconds = sum(n * self._step_s(alone, kind) for kind, n in left.items())
+        return seconds + (0.0 if place in self._ended else ending)
 
-    def _step_s(self, alone: bool, network: str) -> float:
-        """Return the seconds of a step, by the nearest that was measured."""
-        for is_alone in (alone, not alone):
-            if (is_alone, network) in self._measured:
-                steps, seconds = self._measured[is_alone, network]
-                return seconds / steps
-        if network == "inspector":
-            return _INSPECTOR_COST * self._step_s(alone, "autoencoder")
-        # A run that was resumed may train the inspector first.
-        return self._step_s(alone, "inspector") / _INSPECTOR_COST if self._measured else 0.0
+    def _step_s(self, alone: bool, kind: str) -> float:
+        """Return the seconds of a step: measured, else by those of the nearest that was."""
+        for other in (kind, *reversed(_COSTS)):
+            for is_alone in (alone, not alone):
+                if (is_alone, other) in self._measured:
+                    steps, seconds = self._measured[is_alone, other]
+                    return seconds / steps * _COSTS[kind] / _COSTS[other]
+        return 0.0
 
     def _is_alone(self, place: Place) -> bool:
         """Whether the training has all threads to itself."""

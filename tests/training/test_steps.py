@@ -29,6 +29,7 @@ class Machine:
     start_s: float = 6.0
     score_s: float = 3.0
     autoencoder_s: float = 0.07
+    anatomy_s: float = 0.15
     inspector_s: float = 0.2
     speedup: float = 1.25
     n_rounds: int | None = None
@@ -57,19 +58,20 @@ class Machine:
 
     def training(self, at: float, speedup: float) -> Iterator[tuple[float, StretchMetrics]]:
         config = self.config
-        for network, n_steps, step_s in (
-            ("autoencoder", config.steps, self.autoencoder_s / speedup),
-            (
-                "inspector",
-                config.anatomy_steps + config.inspector_steps,
-                self.inspector_s / speedup,
-            ),
-        ):
-            done = 0
-            while done < n_steps:
-                stretch = min(100, n_steps - done)
-                at, done = at + stretch * step_s, done + stretch
-                yield at, StretchMetrics(network, done, 0.001, 0.02, stretch * step_s)
+        costs = [self.autoencoder_s] * config.steps
+        yield from self.stretches("autoencoder", at, [cost / speedup for cost in costs])
+        at += sum(costs) / speedup
+        costs = [self.anatomy_s] * config.anatomy_steps
+        costs += [self.inspector_s] * config.inspector_steps
+        yield from self.stretches("inspector", at, [cost / speedup for cost in costs])
+
+    def stretches(
+        self, network: str, at: float, costs: list[float]
+    ) -> Iterator[tuple[float, StretchMetrics]]:
+        for first in range(0, len(costs), 100):
+            stretch = costs[first : first + 100]
+            at += sum(stretch)
+            yield at, StretchMetrics(network, first + len(stretch), 0.001, 0.02, sum(stretch))
 
 
 def ratios(machine: Machine) -> list[float]:
@@ -92,7 +94,7 @@ def ratios(machine: Machine) -> list[float]:
     [
         Machine(DEFAULT),
         Machine(DEFAULT, processes=1, start_s=0, speedup=1),
-        Machine(DEFAULT, processes=3, inspector_s=0.35),
+        Machine(DEFAULT, processes=3, anatomy_s=0.12, inspector_s=0.25),
         Machine(replace(DEFAULT, folds=5), autoencoder_s=0.2),
         Machine(replace(DEFAULT, rounds=0)),
         Machine(TRIAL),
@@ -148,11 +150,12 @@ def test_the_time_left_counts_down_between_two_reports() -> None:
     now = 0.0
     steps = Steps(replace(TRIAL, rounds=0), 1, clock=lambda: now)
     steps.take((1, 0), StretchMetrics("autoencoder", 100, 0.001, 0.02, 60.0))
-    # The inspector's 150 steps are taken for three times as slow: 270 s. Three trainings follow.
-    assert steps.seconds_left() == pytest.approx(270 + 3 * 330)
-    assert describe_time_left(steps) == "21 min left"
+    # 50 steps of the anatomy cost 2.1 times as much each, 100 of the inspector 2.8 times: 231 s.
+    # Three trainings follow.
+    assert steps.seconds_left() == pytest.approx(231 + 3 * 291)
+    assert describe_time_left(steps) == "18 min left"
     now = 300.0
-    assert describe_time_left(steps) == "16 min left"
+    assert describe_time_left(steps) == "13 min left"
     now = 1e6
     assert describe_time_left(steps) == "less than a minute left"
 
@@ -165,3 +168,21 @@ def test_jobs_start_as_soon_as_a_process_is_free(
     seconds: list[float], processes: int, expected: float
 ) -> None:
     assert makespan(seconds, processes) == expected
+
+
+def test_a_stretch_across_two_kinds_of_steps_counts_for_both() -> None:
+    steps = Steps(replace(TRIAL, rounds=0), 1, clock=lambda: 0.0)
+    # 50 steps of the anatomy at 2.1 and 50 of the inspector at 2.8: of 49 s, 21 and 28.
+    steps.take((1, 0), StretchMetrics("inspector", 100, 0.001, 0.02, 49.0))
+    assert steps.done == 200
+    one_training = 100 * 0.2 + 50 * 0.42 + 100 * 0.56  # an autoencoder's step is 1 of 2.8
+    assert steps.seconds_left() == pytest.approx(50 * 0.56 + 3 * one_training)
+
+
+def test_what_a_training_does_after_its_last_step_is_expected_of_the_others() -> None:
+    now = 0.0
+    steps = Steps(replace(TRIAL, rounds=0), 1, clock=lambda: now)
+    steps.take((1, 0), StretchMetrics("inspector", 150, 0.001, 0.02, 0.0))
+    now = 12.0
+    steps.take((1, 0), None)
+    assert steps.seconds_left() == pytest.approx(3 * 12.0)
