@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # BentoML gives a handler to its own loggers and their children only.
 log = logging.getLogger("bentoml.spine")
 # Of a production server; BentoML has its own.
-_LINE = "%(asctime)s [%(levelname)s] [%(name)s %(process)d] %(message)s"
+_LINE = "%(asctime)s [%(levelname)s] [%(process)d] %(message)s"
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -22,7 +22,7 @@ def find_places(environ: Mapping[str, str], places: Sequence[str] = PLACES) -> d
 
     Args:
         environ: TMPDIR and BENTOML_HOME in it are kept as they are.
-        places: tried in this order without a TMPDIR.
+        places: tried in this order without a TMPDIR; a folder in BENTOML_HOME comes last.
 
     Returns:
         TMPDIR and BENTOML_HOME.
@@ -30,15 +30,19 @@ def find_places(environ: Mapping[str, str], places: Sequence[str] = PLACES) -> d
     Raises:
         StartError: one of them cannot be written to, or is somebody else's.
     """
+    home = environ.get("BENTOML_HOME")
     if asked := environ.get("TMPDIR"):
         places = (asked,)
-    reasons = {place: why_not_writable(Path(place)) for place in places}
-    writable = [place for place, reason in reasons.items() if reason is None]
-    if not writable:
-        listed = ", ".join(f"{place} ({reason})" for place, reason in reasons.items())
-        raise StartError(f"nothing can be written to {listed}; mount a tmpfs at /tmp")
-    place = writable[0]
-    if not (home := environ.get("BENTOML_HOME")):
+    elif home:
+        places = (*places, f"{home}/tmp")  # noqa: S108  # BentoML uses it too
+    reasons = []
+    for place in places:
+        if (reason := why_not_writable(Path(place))) is None:
+            break
+        reasons.append(f"{place} ({reason})")
+    else:
+        raise StartError(f"nothing can be written to {', '.join(reasons)}; mount a tmpfs at /tmp")
+    if not home:
         home = f"{place}/bentoml-{os.getuid()}"
         if not make_private(Path(home)):
             raise StartError(f"{home} is not this user's alone; set BENTOML_HOME")
