@@ -23,7 +23,9 @@ from serving.http.multipart import Part, parse_multipart
 
 FORM = "multipart/form-data"
 PARAMETERS = ("threshold", "alarm_rate")
-# One way only to match any text: `\d+\.?\d*` would try each split of a long run of digits.
+# RFC 7578, 4.6: a form may name the character set of its fields.
+_OTHER_FIELDS = ("file", "_charset_")
+# Only one way to match any text: `\d+\.?\d*` would try each split of a long run of digits.
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 # A double's shortest form has 24 characters at most.
 _MAX_NUMBER_LENGTH = 64
@@ -44,14 +46,14 @@ def read_upload(
         received_at: `time.perf_counter` when the last byte had come.
 
     Raises:
-        RequestError: the request is not as the contract says.
+        RequestError: the request does not follow the contract.
     """
     asked = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
     data = body
     if media_type == FORM:
         parts = parse_multipart(body, boundary)
         data = bytes(take_file(parts))
-        fields = [part for part in parts if part.name != "file"]
+        fields = [part for part in parts if part.name not in _OTHER_FIELDS]
         _check_names((part.name for part in fields), "the form has a field")
         asked += [(part.name, _text(part)) for part in fields]
     _check_names((name for name, _ in asked), "the query has a parameter")
@@ -79,7 +81,7 @@ def _check_names(names: Iterable[str], found: str) -> None:
 
 def _text(part: Part) -> str:
     """The value of a field that holds text."""
-    # One more than is accepted: what is longer stays too long, and no long text is decoded.
+    # One more than is accepted: a longer text stays too long, and none is decoded whole.
     return bytes(part.content[: _MAX_NUMBER_LENGTH + 1]).decode("utf-8", "replace")
 
 

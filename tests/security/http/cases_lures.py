@@ -64,7 +64,11 @@ PICKLES = [
         ),
         NOT_DICOM,
     ),
-    Case("a pickle in a field of its own", form(part(), text_part("args", PICKLE)), "200"),
+    Case(
+        "a pickle in a field of its own",
+        form(part(), text_part("args", PICKLE)),
+        "400 parameter_unknown",
+    ),
     Case(
         "a pickle as threshold",
         form(part(), text_part("threshold", PICKLE)),

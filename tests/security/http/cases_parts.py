@@ -9,6 +9,7 @@ EITHER = f"200 | {BROKEN}"
 MISSING = "400 file_missing"
 # A file in a field that is not ours: that it should not be there, or that ours is missing.
 OTHER_FIELD = "400 file_missing | 400 file_unexpected"
+UNKNOWN = "400 parameter_unknown"
 NOT_UPLOADED = "400 file_not_uploaded"
 FILE = 'form-data; name="file"; filename="a"'
 LONG = b"x" * 7000
@@ -121,7 +122,7 @@ FIELDS = [
     ),
     Case("a list of files", disposed('form-data; name="file[]"; filename="b"'), OTHER_FIELD),
     Case("no field but the threshold", form(text_part("threshold", "0.1")), MISSING),
-    Case("a field that nobody asked for", beside(text_part("Zqmarker", "Zqmarker")), "200"),
+    Case("a field that nobody asked for", beside(text_part("Zqmarker", "Zqmarker")), UNKNOWN),
     Case("a charset field", beside(text_part("_charset_", "utf-7")), "200"),
     Case("the file as text", form(text_part("file", DICOM)), NOT_UPLOADED),
     Case(
