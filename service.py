@@ -74,7 +74,7 @@ class AutoencoderRunner:
 )
 @bentoml.asgi_app(page())
 class SpineAnomaly:
-    """Say whether a spine MR slice looks unlike the images that the model was trained on.
+    """Answer whether a spine MR slice looks unlike the images that the model was trained on.
 
     It supports a decision; it is not a diagnosis.
     """
@@ -106,7 +106,7 @@ class SpineAnomaly:
 
     @bentoml.on_shutdown
     async def close(self) -> None:
-        """Finish what is queued."""
+        """Answer what is queued, then stop."""
         await self.batcher.close()
         self.decoders.close()
 

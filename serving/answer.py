@@ -30,7 +30,7 @@ class Decision:
 
 
 def describe_calibration(calibration: Calibration) -> str:
-    """Say what the model's own alarm rate rests on, in one line for the log."""
+    """Describe in one line, for the log, what the model's own alarm rate rests on."""
     n, rate = calibration.n_studies, calibration.alarm_rate
     kinds = ", ".join(str(stratum.key) for stratum in calibration.strata())
     return (
@@ -43,7 +43,7 @@ def check_alarm_rate(alarm_rate: float | None, n_studies: int) -> None:
     """Refuse an alarm rate that no p-value among so many studies can reach.
 
     Raises:
-        BadAlarmRate: says how many studies it takes.
+        BadAlarmRate: with the number of studies that the rate takes.
     """
     if alarm_rate is None:
         return
@@ -56,7 +56,7 @@ def check_alarm_rate(alarm_rate: float | None, n_studies: int) -> None:
 def decide(
     threshold: float | None, alarm_rate: float | None, calibration: Calibration, score: Score
 ) -> Decision:
-    """Decide as the request asks, else by the model's own alarm rate.
+    """Decide as the request asks, or else by the model's own alarm rate.
 
     Args:
         threshold: of the MSE, as asked for.

@@ -1,4 +1,4 @@
-"""Feed a model from many requests: what queued while it was busy becomes the next batch."""
+"""Feed a model from many requests: what is queued while it is busy becomes the next batch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Batcher(Generic[Item, Result]):
         max_batch: the largest batch.
         max_queue: items that may wait.
         threads: batches that may run at the same time.
-        on_batch: told the size of each batch, on the event loop.
+        on_batch: called with the size of each batch, on the event loop.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Batcher(Generic[Item, Result]):
         future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
         if self._idle_threads and not self._start_is_due:
-            # The loop's next turn, not now: the frames of one object, submitted together, stay so.
+            # In the loop's next iteration, so that frames submitted together stay together.
             self._start_is_due = True
             loop.call_soon(self._start)
         return future
@@ -95,7 +95,7 @@ class Batcher(Generic[Item, Result]):
             _, future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(BatcherClosed())
-        # A batch that runs on past the timeout cannot be stopped; nobody waits for it either.
+        # A batch that is still running cannot be stopped, and nobody is waiting for it.
         self._executor.shutdown(wait=False)
 
     def _start(self) -> None:
@@ -115,7 +115,7 @@ class Batcher(Generic[Item, Result]):
             self._idle_threads -= 1
             self._running.add(running)
             running.add_done_callback(partial(self._finish, [future for _, future in batch]))
-            # In a turn of its own: the loop reports its error, and the batch runs on.
+            # As a callback of its own: the loop reports its error, and the batch continues.
             loop.call_soon(self._on_batch, len(batch))
 
     def _finish(
@@ -123,11 +123,11 @@ class Batcher(Generic[Item, Result]):
         futures: list[asyncio.Future[Result]],
         ran: asyncio.Future[list[Result | Exception]],
     ) -> None:
-        """Give each item its own result, then start what queued meanwhile."""
+        """Give each item its own result, then start what has been queued since."""
         self._running.discard(ran)
         self._idle_threads += 1
         self._start()
-        # Wrapped: a SystemExit or a panic of a library must not reach the event loop as itself.
+        # Wrapped: a library's SystemExit or panic must not reach the event loop.
         died = RuntimeError("the model thread gave up its batch")
         died.__cause__ = ran.exception()
         results = [died for _ in futures] if died.__cause__ else ran.result()
@@ -143,7 +143,7 @@ class Batcher(Generic[Item, Result]):
 def run_isolated(
     run: Callable[[list[Item]], Sequence[Result]], items: list[Item]
 ) -> list[Result | Exception]:
-    """Run a batch; when it fails, run its items one by one, so that only the guilty one fails.
+    """Run a batch; if it fails, run its items one by one, so that only the faulty one fails.
 
     Returns:
         A result or an exception for each item, in their order.

@@ -1,4 +1,4 @@
-"""Name every reason, beside the image itself, for which a request gets no answer.
+"""Name every reason, besides the image itself, for which a request is refused.
 
 RequestError                     status  code
 ├── MissingFile                  400     file_missing
@@ -52,7 +52,7 @@ class RequestError(Exception):
 
 
 class MissingFile(RequestError):
-    """There is no part named file."""
+    """No part is named file."""
 
     code = "file_missing"
     title = "The field 'file' is missing"
@@ -94,21 +94,21 @@ class UnknownParameter(RequestError):
 
 
 class BadThreshold(RequestError):
-    """The threshold is not one finite number of 0 or more."""
+    """The threshold is not a single finite number of 0 or more."""
 
     code = "threshold_invalid"
     title = "The threshold is not valid"
 
 
 class BadAlarmRate(RequestError):
-    """The alarm rate is no number in (0, 1), a threshold came too, or too few studies hold it."""
+    """It is not a number in (0, 1), a threshold came too, or it takes more studies."""
 
     code = "alarm_rate_invalid"
     title = "The alarm rate is not valid"
 
 
 class Unauthorized(RequestError):
-    """SPINE_API_KEY is set, and the request has none of its keys."""
+    """SPINE_API_KEY is set, and the request carries none of its keys."""
 
     code = "unauthorized"
     status = 401

@@ -40,8 +40,8 @@ Row = NDArray[np.float64]
 
 # Four times the largest MR matrix; at the limit of 4096 x 4096 a frame takes 150 MB in all.
 LARGE_PIXELS = 2048 * 2048
-# A damaged frame computes up to a limit that grows with its size: those above the ordinary ones use
-# one of the decoder processes at most, and the other is left to the rest.
+# A damaged frame computes up to a limit that grows with its size. Frames above the ordinary sizes
+# use at most one of the decoder processes, which leaves the other to the rest.
 LARGE_COMPRESSED_PIXELS = 768 * 768
 
 
@@ -53,7 +53,7 @@ class Frame:
         number: 1-based.
         frames: in the file.
         x: float32 [1, S, S].
-        facts: what the header says of it.
+        facts: from its header.
     """
 
     number: int
@@ -73,7 +73,7 @@ class Score:
 
 
 def by_p_value(score: Score) -> tuple[float, float]:
-    """Rank a frame by its p-value; of several that are as small, by the anomaly score."""
+    """Rank a frame by its p-value, and frames with the same p-value by their anomaly score."""
     return -score.verdict.p_value, score.verdict.anomaly_score
 
 
@@ -88,9 +88,9 @@ class Judge:
 
     Args:
         spec: what the model takes.
-        verdict: a frame's scores and facts -> what the calibration says of it.
+        verdict: a frame's scores and facts -> its verdict.
         mse_column: of the reconstruction MSE among the scores.
-        rank: the frame of the highest rank answers for the file; of several, the first.
+        rank: the frame with the highest rank answers for the file; the first one of several.
     """
 
     spec: InputSpec
@@ -100,7 +100,7 @@ class Judge:
 
     @classmethod
     def of(cls, model: LoadedModel, threshold: float | None) -> Judge:
-        """Judge by a model; where a threshold decides, the frame with the highest MSE answers."""
+        """Use a model; where a threshold decides, the frame with the highest MSE answers."""
         rank = by_p_value if threshold is None else by_mse
         return cls(model.spec.input, partial(judge_scores, model.calibration), rank=rank)
 
@@ -117,7 +117,7 @@ class Judge:
 class Decoders:
     """The threads that read files: some for uncompressed pixels, some that wait for a decoder.
 
-    Two pools: what computes or hangs in a decoder process holds up no uncompressed slice.
+    They are two pools, so that a slow or hanging decoder never delays an uncompressed slice.
 
     Args:
         threads: of the first kind.
@@ -133,7 +133,7 @@ class Decoders:
         return self._compressed if storage == "compressed" else self._native
 
     def turn(self, is_needed: bool) -> AbstractAsyncContextManager[None]:
-        """Wait for a file's turn, if it takes much memory or computing: these go one by one."""
+        """Wait for a file's turn if it takes much memory or time: those are read one at a time."""
         return self._large if is_needed else nullcontext()
 
     def close(self) -> None:
@@ -146,11 +146,11 @@ class Decoders:
 def starting_decoders(threads: int) -> Iterator[Decoders]:
     """Start the decoder process while the body loads the model, as cores allow.
 
-    Now, or the first compressed slice waits for it. When it does not start, the log says so and
-    the worker serves: uncompressed slices need no decoder, and each compressed one tries again.
+    Started later, it would delay the first compressed slice. If it does not start, the worker logs
+    that and serves: uncompressed slices need no decoder, and each compressed one tries again.
     """
-    with ThreadPoolExecutor(1) as beside:
-        starting = beside.submit(decode_process.start)
+    with ThreadPoolExecutor(1) as thread:
+        starting = thread.submit(decode_process.start)
         yield Decoders(threads)
     try:
         starting.result()
@@ -182,7 +182,7 @@ async def score_file(
     decoders: Decoders,
     settings: Settings,
 ) -> Score:
-    """Decode a file off the event loop, judge each frame, keep the one of the highest rank.
+    """Decode a file off the event loop, judge each frame, keep the one with the highest rank.
 
     A file of many frames is decoded and scored a few at a time: its memory stays small, and other
     requests get their turn in between.
@@ -204,7 +204,7 @@ async def score_file(
     )
     judged: list[Score] = []  # the best so far
     stages = metrics().stage_seconds
-    # What it inflates to is large before anything is known of it.
+    # A deflated file counts as large: its size is not known before it is inflated.
     has_turn = storage == "deflated"
     try:
         async with decoders.turn(has_turn):
@@ -290,10 +290,10 @@ def prepare_frames(
     """Decode up to `count` frames; runs in a decoder thread.
 
     Args:
-        slices: of one file; left where the next call goes on.
+        slices: of one file; the next call continues where this one stops.
         spec: what the model takes.
         count: frames to decode.
-        stop: set when nobody waits any more.
+        stop: set when nobody is waiting for the file.
         deadline: of the whole file, on `time.monotonic`.
 
     Raises:
@@ -330,7 +330,7 @@ async def score_frames(batch: list[Frame], batcher: Batcher[ModelInput, Row]) ->
     except BatcherClosed as error:
         raise ModelUnavailable("the server is stopping; try another one") from error
     finally:
-        # Without effect on what is done; frees the places of what nobody waits for any more.
+        # No effect on finished ones; frees the queue's places of those that nobody is waiting for.
         for future in futures:
             future.cancel()
     if not np.isfinite(scores).all():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from serving.errors import RequestError
 
 MEDIA_TYPE = "application/problem+json"
-# When a busy or starting server is worth another try.
+# Seconds after which a busy or starting server is worth another try.
 RETRY_AFTER_S = {429: 1, 503: 2}
 # On every answer, whatever its status and path.
 FIXED_HEADERS = (
@@ -30,7 +30,7 @@ FIXED_HEADERS = (
 
 @dataclass(frozen=True)
 class Problem:
-    """What a client learns of an error.
+    """What a client is told about an error.
 
     Args:
         status: of the answer.
@@ -50,7 +50,7 @@ class Problem:
 
     @classmethod
     def of(cls, error: ImageError | RequestError) -> Problem:
-        """What a client learns of one of our errors."""
+        """Describe one of our errors to the client."""
         retry_after_s = getattr(error, "retry_after_s", RETRY_AFTER_S.get(error.status))
         allow = getattr(error, "allow", None)
         detail = error.detail

@@ -1,4 +1,4 @@
-"""Say who may ask, and how often: API keys and a token bucket for each client."""
+"""Decide who may send requests, and how often: API keys, and a token bucket for each client."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from math import ceil
 from serving.errors import RateLimited, Unauthorized
 
 Headers = Iterable[tuple[bytes, bytes]]
-# Clients that are remembered; one that was forgotten starts with a full bucket.
+# Clients that are remembered; a forgotten one starts with a full bucket.
 MAX_BUCKETS = 10_000
 
 
 class KeyRing:
-    """The keys that open the service; none means that it is open.
+    """The keys that open the service; without one it is open.
 
     Args:
         keys: as the operator names them.
@@ -30,7 +30,7 @@ class KeyRing:
     def check(self, headers: Headers) -> bytes | None:
         """Find a valid key, in `Authorization: Bearer KEY` or `X-API-Key: KEY`.
 
-        All keys are compared, by digests of one length: the time tells nothing of a key.
+        All keys are compared by digests of one length, so that the time reveals nothing.
 
         Returns:
             The digest of the key, which names the client; None where no key is needed.

@@ -1,4 +1,4 @@
-"""Stop working for a client that went away."""
+"""Stop working for a client that has gone away."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 async def until_disconnect(work: Coroutine[Any, Any, T], receive: Receive) -> T:
     """Await work, but cancel it when the connection closes.
 
-    The server itself lets the work of a closed connection run on.
+    The server itself would let the work for a closed connection continue.
 
     Args:
         work: what the client waits for.

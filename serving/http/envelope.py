@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 # A client may name its request as programs do, by a UUID or another hexadecimal number; what may be
 # words, and so a name, is replaced: the identifier is logged.
 _SAFE_ID = re.compile(rb"[0-9A-Fa-f-]{1,64}")
-# Server and x-bentoml-* say which software to attack; the others are set here.
+# Server and x-bentoml-* reveal which software to attack; the others are set here.
 _REPLACED = {b"server", b"x-request-id", b"cache-control", b"x-bentoml-request-id"}
-# A page of another origin may read an error only with these.
+# Without these, a page of another origin cannot read an error.
 _CORS = (b"access-control-", b"vary")
 _MEDIA_TYPE = MEDIA_TYPE.encode()
 _HEALTH = {"/livez", "/readyz", "/healthz"}
@@ -40,7 +40,7 @@ class KnownPath:
 
     Args:
         methods: that it takes.
-        access: who may use it: everybody, who has a key.
+        access: open to everybody, or for clients with a key.
     """
 
     methods: frozenset[str]
@@ -55,7 +55,7 @@ class Envelope:
     Args:
         app: what answers; an error that it raises becomes the answer.
         paths: that exist.
-        settings: with keys, rates and the origins whose pages may ask.
+        settings: with keys, rates and the origins whose pages may send requests.
         is_stopping: whether connections are to end with their next answer.
     """
 
@@ -72,11 +72,11 @@ class Envelope:
         self._is_stopping = is_stopping
         self._keys = KeyRing(settings.api_key)
         self._rate = RateLimit(settings.rate_per_s, settings.rate_burst)
-        # Around the refusals too: a page may not read an answer without these headers.
+        # Around the refusals too: without these headers, a page cannot read an answer.
         self._answer = allow_origins(self._answer_or_refuse, settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, as ASGI says."""
+        """Serve one connection (ASGI)."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -105,7 +105,7 @@ class Envelope:
                 await send(message)
 
     def _admit(self, scope: Scope, path: KnownPath) -> None:
-        """Let a client pass that may ask.
+        """Check that a client may send this request.
 
         Raises:
             Unauthorized, RateLimited: see their names.
@@ -117,13 +117,13 @@ class Envelope:
         try:
             key = self._keys.check(scope["headers"])
         except Unauthorized:
-            self._rate.take(address)  # who tries keys is slowed down as well
+            self._rate.take(address)  # guessing keys is slowed down as well
             raise
         self._rate.take(key or address)
 
 
 def allow_origins(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
-    """Let pages of other origins ask, by CORS; without origins the application stays as it is."""
+    """Let web pages of other origins send requests (CORS); without origins, change nothing."""
     if not origins:
         return app
     from starlette.middleware.cors import CORSMiddleware
@@ -138,7 +138,7 @@ def allow_origins(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
 
 
 def _problem(error: Exception, request_id: str, *, is_answer: bool = False) -> Problem:
-    """Log and count an error; return what the client learns of it."""
+    """Log and count an error; return what the client is told."""
     if isinstance(error, (ImageError, RequestError)):
         problem = Problem.of(error)
         count_refusal(problem, request_id, is_answer=is_answer)
@@ -156,7 +156,7 @@ def _messages(problem: Problem, request_id: str, kept: Headers = ()) -> tuple[Me
     body = problem.body(request_id)
     headers = {**problem.headers(), "content-length": str(len(body))}
     if problem.status == HTTPStatus.REQUEST_TIMEOUT:
-        headers["connection"] = "close"  # nobody waits for the rest of this body
+        headers["connection"] = "close"  # the rest of this body is not read
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     start = {"type": "http.response.start", "status": problem.status, "headers": [*encoded, *kept]}
     return start, {"type": "http.response.body", "body": body}
@@ -194,7 +194,7 @@ class _Answer:
         await self._send(body)
 
     def _other_problem(self, status: int, headers: Headers) -> Problem | None:
-        """What is to be answered in place of BentoML's or Starlette's own error."""
+        """Return what is answered in place of BentoML's or Starlette's own error."""
         request_id = self._scope[REQUEST_ID]
         raised = self._scope.pop(RAISED, None)
         if raised is not None:

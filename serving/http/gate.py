@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-# A generic type says nothing; what the bytes are is read from the bytes in any case.
+# octet-stream is generic; the type of a file is always read from its bytes.
 RAW = ("application/dicom", "application/octet-stream")
-# The longest boundary has 70; the parser needs 86 ms for the worst 32 kB. What is longer is cut.
+# The longest boundary has 70; the parser needs 86 ms for the worst 32 kB. The rest is cut off.
 MAX_CONTENT_TYPE_BYTES = 512
 # A body that takes longer than SPINE_BODY_TIMEOUT_S must come this fast: 0.5 Mbit/s.
 SLOWEST_BYTES_PER_S = 64_000
-# Four times the largest ordinary slice; so many larger ones are received and answered at a time.
+# Four times the largest ordinary slice. LARGE_BODIES larger ones are handled at a time.
 LARGE_BODY_BYTES = 4_000_000
 LARGE_BODIES = 2
 
 
 class Gate:
-    """Let a POST pass when it is complete and as the contract says, and there is room for it.
+    """Let a POST pass when it is complete and valid, and there is room for it.
 
     Args:
         app: what answers; it finds an `Upload` at scope[UPLOAD], and nothing in `receive` but the
@@ -57,7 +57,7 @@ class Gate:
         self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, as ASGI says.
+        """Serve one request (ASGI).
 
         Raises:
             RequestError: it cannot pass.
@@ -119,12 +119,12 @@ class Gate:
                     if len(body) > allowed:
                         raise _too_large(allowed)
                     if place.outgrows(len(chunk)):
-                        timeout.reschedule(None)  # that is not the client's slowness
+                        timeout.reschedule(None)  # the client is not to blame for this wait
                         await place.wait_for_large_one()
                         late = clock() + timeout_s
                     place.grow(len(chunk))
                     if more:
-                        # Time is earned by bytes, and none is saved up for trickling later.
+                        # Bytes earn time, but none can be saved up for trickling later.
                         earned = late + len(chunk) / SLOWEST_BYTES_PER_S
                         late = min(earned, clock() + timeout_s)
                         timeout.reschedule(late)
@@ -139,8 +139,8 @@ class Gate:
 class _Place:
     """What one body takes of the room for all.
 
-    Most bodies share a sum. The few that outgrow LARGE_BODY_BYTES leave it for one of as many
-    places: they wait for it, unread, and many large ones can take no room from the others.
+    Most bodies share one limit. Those that outgrow LARGE_BODY_BYTES leave it and take one of
+    LARGE_BODIES places. They wait for it unread, so that they never take room from the others.
     """
 
     def __init__(self, gate: Gate) -> None:
@@ -152,7 +152,7 @@ class _Place:
         """Take room for a piece of the body.
 
         Raises:
-            Overloaded: the bodies that share a sum are too many.
+            Overloaded: the bodies that share the limit exceed it.
         """
         if self._is_large:
             return
@@ -162,14 +162,14 @@ class _Place:
             raise Overloaded("too many bodies are held; try again in a second")
 
     def outgrows(self, n_bytes: int) -> bool:
-        """Whether with this piece the body is too large for the room that most share."""
+        """Whether this piece makes the body too large for the shared limit."""
         return not self._is_large and self._n_bytes + n_bytes > LARGE_BODY_BYTES
 
     async def wait_for_large_one(self) -> None:
         """Change to one of the few places of large bodies.
 
         Raises:
-            Overloaded: none became free in time.
+            Overloaded: no place became free in time.
         """
         try:
             async with asyncio.timeout(self._gate._settings.body_timeout_s):
@@ -180,7 +180,7 @@ class _Place:
         self._give_back()
 
     def leave(self) -> None:
-        """Give all of it back."""
+        """Give everything back."""
         self._give_back()
         if self._is_large:
             self._is_large = False
@@ -196,7 +196,7 @@ def _values(headers: Headers, name: bytes) -> list[bytes]:
 
 
 def read_media_type(headers: Headers) -> tuple[str, bytes]:
-    """Read how the body is written: (media type, boundary).
+    """Read how the body is encoded: (media type, boundary).
 
     Raises:
         UnsupportedMediaType: neither a form nor DICOM, both, or compressed on top of it.

@@ -1,4 +1,4 @@
-"""Take a multipart/form-data body apart, in memory (RFC 7578)."""
+"""Parse a multipart/form-data body in memory (RFC 7578)."""
 
 from __future__ import annotations
 

@@ -280,7 +280,7 @@ async def test_a_body_above_the_limit_is_refused_announced_or_not(
     assert_problem(answer, 413, "body_too_large")
 
 
-async def test_a_file_above_a_limit_is_told_the_setting_that_raises_it(
+async def test_a_limit_of_the_file_names_the_setting_that_raises_it(
     client: httpx.AsyncClient,
 ) -> None:
     many = make_dicom(noise((8, 8)), NumberOfFrames="3000")

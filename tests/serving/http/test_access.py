@@ -48,7 +48,7 @@ def test_without_keys_everybody_may_ask() -> None:
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """Seconds that pass when the test lets them."""
 
     now = 100.0
 

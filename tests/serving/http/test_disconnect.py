@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio
 
 
 class Connection:
-    """A connection that closes when it is told to."""
+    """A connection that closes when the test closes it."""
 
     def __init__(self) -> None:
         self.closed = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Every path answers in one shape, names its request, and tells nothing about the software."""
+"""Every path answers in one shape, names its request, and reveals nothing about the software."""
 
 import asyncio
 import re
@@ -182,18 +182,18 @@ async def pages(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 async def test_a_page_of_an_allowed_origin_asks_first_and_without_a_key(
     pages: httpx.AsyncClient,
 ) -> None:
-    wish = {
+    preflight = {
         "origin": PAGE,
         "access-control-request-method": "POST",
         "access-control-request-headers": "authorization,content-type,x-api-key",
     }
-    answer = await pages.options("/predict", headers=wish)
+    answer = await pages.options("/predict", headers=preflight)
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert "POST" in answer.headers["access-control-allow-methods"]
     assert "x-api-key" in answer.headers["access-control-allow-headers"]
     assert len(answer.headers["x-request-id"]) == 32
-    other = await pages.options("/predict", headers=wish | {"origin": "https://other.test"})
+    other = await pages.options("/predict", headers=preflight | {"origin": "https://other.test"})
     assert_problem(other, 400, "bad_request")
     assert "access-control-allow-origin" not in other.headers
 

@@ -51,7 +51,7 @@ class Client:
 
 
 class Application:
-    """Takes bodies, and answers when it is told to."""
+    """Takes bodies, and answers when the test lets it."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
