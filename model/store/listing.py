@@ -47,11 +47,11 @@ def list_models() -> list[StoredModel]:
     """
     models = store_home() / "models"
     names = sorted(p for p in models.iterdir() if p.is_dir()) if models.is_dir() else []
-    return [model for versions in names for model in _newest_first(versions)]
-
-
-def _newest_first(versions: Path) -> list[StoredModel]:
-    return sorted(_describe_all(versions), key=lambda model: model.created, reverse=True)
+    return [
+        model
+        for versions in names
+        for model in sorted(_describe_all(versions), key=lambda one: one.created, reverse=True)
+    ]
 
 
 def _describe_all(versions: Path) -> Iterator[StoredModel]:

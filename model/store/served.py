@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,8 +101,12 @@ def unpack_once(path: Path) -> Path:
     sha256 = hash_file(path)
     for place in _places():
         if _is_writable(place):
-            with locked(place, "the folder"), _one_line_errors(path):
-                return _unpack(path, sha256, place)
+            try:
+                with locked(place, "the folder"):
+                    return _unpack(path, sha256, place)
+            except OSError as error:  # such as a full disk
+                reason = (error.strerror or type(error).__name__).lower()
+                raise ModelError(f"{path.name} cannot be unpacked ({reason})") from error
     raise ModelError(
         f"{path.name} must be unpacked, and nothing can be written to BENTOML_HOME or TMPDIR;"
         " give one of them a folder with room for 16 MB"
@@ -133,16 +136,6 @@ def _unpack(path: Path, sha256: str, place: Path) -> Path:
         return aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-@contextmanager
-def _one_line_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the file system, such as a full disk, into a ModelError."""
-    try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise ModelError(f"{path.name} cannot be unpacked ({reason})") from error
 
 
 def _is_writable(place: Path) -> bool:

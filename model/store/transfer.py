@@ -47,8 +47,9 @@ def import_model(path: Path) -> Tag:
         refuse_reserved(str(tag))
         stages = take_exported_stages(unpacked)
         stored = store_home() / "models" / tag.name / str(tag.version)
+        is_complete = (stored / STORE_HASH_FILE).is_file() and (stored.parent / "latest").is_file()
         # A store that may only be read serves as well, when the model is in it.
-        if stages or not (_is_complete(stored) and _is_whole(stored, spec, tag)):
+        if stages or not (is_complete and _is_whole(stored, spec, tag)):
             with store_lock():
                 _add(unpacked, stored, spec, tag)
                 for stage in adopt_stages(stored, stages):
@@ -57,11 +58,6 @@ def import_model(path: Path) -> Tag:
                         *(tag, stage),
                     )
     return tag
-
-
-def _is_complete(stored: Path) -> bool:
-    """Return whether an import into this folder was completed."""
-    return (stored / STORE_HASH_FILE).is_file() and (stored.parent / "latest").is_file()
 
 
 def _add(unpacked: Path, stored: Path, spec: ModelSpec, tag: Tag) -> None:

@@ -55,11 +55,6 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     for name, (_, plot) in _PLOTS.items():
         plot(folder / name, evaluation)
     plot_examples(folder / EXAMPLES_FILE, evaluation)
-    write_html(folder, evaluation)
-
-
-def write_html(folder: Path, evaluation: Evaluation) -> None:
-    """Write the page alone; its plots are in the folder already."""
     write_page(
         folder / HTML_FILE,
         "evaluation.html",
