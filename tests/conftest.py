@@ -50,7 +50,7 @@ def model_store() -> Path:
 
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Report:
-    """Tell a number below the results, passed or failed."""
+    """Print a number below the results, passed or failed."""
     lines = request.config.stash.setdefault(LINES, [])
     return lambda line: lines.append(f"{request.node.name}: {line}")
 

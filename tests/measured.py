@@ -1,4 +1,4 @@
-"""Numbers that tests tell below their results."""
+"""Numbers that tests print below their results."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def unshare() -> list[str]:
     command = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "-Urm"]
     mount = [*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     try:
-        subprocess.run(mount, check=True)  # noqa: S603 (all of it stands here)
+        subprocess.run(mount, check=True)  # noqa: S603 (all of it is fixed here)
     except (OSError, subprocess.CalledProcessError):
         # Asked before the test begins, so that no failure of its own is taken for this.
         pytest.skip("this user may not make a mount namespace here")

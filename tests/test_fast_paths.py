@@ -1,6 +1,6 @@
 """No fast path changes an answer: each is compared with the plain one, from the file to the scores.
 
-Those of one function alone stand beside its tests: percentiles and bands in test_transforms.py,
+Those of one function alone are next to its tests: percentiles and bands in test_transforms.py,
 p-values in test_conformal.py, the graph in test_detector.py, batches in test_runtime.py.
 """
 
@@ -247,7 +247,7 @@ def model(released: Path) -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def slices(model: LoadedModel) -> NDArray[np.float32]:
-    """Phantoms with and without anomalies, and what is no spine."""
+    """Phantoms with and without anomalies, and what is not a spine."""
     kinds = ["none"] * 4 + ["lesion", "fracture", "ghosting", "axial"]
     files = [phantom_bytes(make_phantom(8, i, kind), 8, i) for i, kind in enumerate(kinds)]
     side = model.spec.input.size

@@ -1,4 +1,4 @@
-"""The released model: whole, small, free of patient images, and as its card says."""
+"""The released model: whole, small, free of patient images, and as its card describes it."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""README and docs say what is true: commands, targets, variables, links, answers."""
+"""README and docs are true: commands, targets, variables, links, answers."""
 
 import json
 import re

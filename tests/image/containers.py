@@ -51,14 +51,14 @@ class Limits:
     options: tuple[str, ...] = ("--read-only",)
 
     def arguments(self) -> list[str]:
-        """Say it to `docker create`."""
+        """Return the options of `docker create`."""
         memory = f"{self.memory_mb}m"
         network = ["--network", self.network]
         rights = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
         user = ["--user", self.user] if self.user else []
         tmp = ["--tmpfs", "/tmp:size=64m"] if self.has_tmp else []  # noqa: S108  # a mount
-        room = ["--memory", memory, "--memory-swap", memory]
-        return [*network, *rights, *room, *user, *tmp, *self.options]
+        sizes = ["--memory", memory, "--memory-swap", memory]
+        return [*network, *rights, *sizes, *user, *tmp, *self.options]
 
 
 ONE_WORKER = Limits()
@@ -114,7 +114,7 @@ class Container(Endpoint):
         return int(ask("wait", self.id))
 
     def stop(self, grace_s: int = 30) -> None:
-        """Tell it to stop, and wait until it has ended; killed after the grace."""
+        """Stop it, and wait until it has ended; killed after the grace."""
         ask("stop", "--time", str(grace_s), self.id)
 
     def inspect(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def container(limits: Limits = ONE_WORKER, **environ: str) -> Iterator[Container
 
     Args:
         limits: of it.
-        environ: variables beside PORT, BENTOML_HOST and SPINE_WORKERS.
+        environ: variables besides PORT, BENTOML_HOST and SPINE_WORKERS.
     """
     port = free_port()
     given = {"PORT": str(port), "BENTOML_HOST": "127.0.0.1", "SPINE_WORKERS": str(limits.workers)}

@@ -19,7 +19,7 @@ class Memory:
 
     Args:
         used: without the page cache that nothing holds, as `docker stats` counts.
-        peak: the most that was counted, page cache included; 0 where the kernel does not say.
+        peak: the most that was counted, page cache included; 0 where the kernel does not count it.
         n_killed: processes that were killed because the limit was reached.
     """
 

@@ -1,4 +1,4 @@
-"""List the installed distributions and what they say of their licences; runs in the image too.
+"""List the installed distributions and the licences they declare; runs in the image too.
 
 It needs nothing but the standard library, so that its source can be piped into any Python.
 """

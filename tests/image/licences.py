@@ -12,7 +12,7 @@ from tests.image.distributions import Distribution
 from tests.root import ROOT
 
 LOCK = ROOT / "requirements" / "serve.txt"
-# Parts of somebody's wheel that any program may use. They lie beside OpenBLAS in numpy.libs as
+# Parts of somebody's wheel that any program may use. They lie next to OpenBLAS in numpy.libs as
 # shared libraries of their own, which users may replace; numpy's licence file has their texts.
 ALLOWED_PARTS = {
     ("numpy", "GPL-3.0-or-later WITH GCC-exception-3.1"),  # libgfortran: that is what it excepts
@@ -43,19 +43,19 @@ def locked(environment: dict[str, str] | None = None) -> dict[str, str]:
 
 
 def faults(found: Iterable[Distribution]) -> list[str]:
-    """Say which licences may not be in the image, or are not known, or whose text is missing."""
-    told = []
+    """List licences that may not be in the image, are not known, or lack their text."""
+    reported = []
     for each in found:
         declared = " / ".join(each.licences)
         if _COPYLEFT.search(declared):
-            told.append(f"{each.name} is under {declared}")
+            reported.append(f"{each.name} is under {declared}")
         elif not _KNOWN.search(declared):
-            told.append(f"{each.name} says of its licence: {declared or 'nothing'}")
-        told += [
+            reported.append(f"{each.name} declares as its licence: {declared or 'nothing'}")
+        reported += [
             f"{each.name} bundles a part under {part}"
             for part in each.bundled
             if _COPYLEFT.search(part) and (each.name, part) not in ALLOWED_PARTS
         ]
         if each.n_missing:
-            told.append(f"{each.name} lacks {each.n_missing} of its licence files")
-    return told
+            reported.append(f"{each.name} lacks {each.n_missing} of its licence files")
+    return reported

@@ -1,4 +1,4 @@
-"""The log of a failed build becomes one line that says what to do; the logs here are real ones."""
+"""The log of a failed build becomes one line with what to do; the logs here are real ones."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What cannot be built ends in one line, and leaves neither a Bento nor an image behind."""
+"""A failed build ends in one line, and leaves neither a Bento nor an image behind."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def _bentos(home: Path) -> list[str]:
 
 @pytest.fixture
 def fake_docker(tmp_path: Path) -> Callable[[str], str]:
-    """A docker command that answers, builds as it is told, and holds no image; gives its PATH."""
+    """A docker command that answers, builds as asked, and holds no image; gives its PATH."""
 
     def make(build: str) -> str:
         path = tmp_path / "bin" / "docker"
@@ -97,8 +97,8 @@ def test_an_interrupted_build(
         time.sleep(0.05)
     assert len(_bentos(tmp_path)) == 1
     command.send_signal(number)
-    _, told = command.communicate(timeout=30)
-    assert (command.returncode, told) == (130, "image: interrupted; nothing was built\n")
+    _, errors = command.communicate(timeout=30)
+    assert (command.returncode, errors) == (130, "image: interrupted; nothing was built\n")
     assert _bentos(tmp_path) == []
     assert not went_on.exists()
 

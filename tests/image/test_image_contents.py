@@ -27,7 +27,7 @@ CACHES = "-name .cache -o -path '/tmp/*' -o -path '/var/cache/packages*' -o -nam
 
 @pytest.fixture(scope="module")
 def config(image: str) -> dict[str, Any]:
-    """What the image says of itself."""
+    """The labels of the image."""
     found: dict[str, Any] = json.loads(ask("image", "inspect", image))[0]["Config"]
     return found
 
@@ -42,7 +42,7 @@ def installed(image: str) -> list[Distribution]:
 def test_it_adds_little_to_its_base(image: str, report: Report) -> None:
     layers = ask("history", "--no-trunc", "--human=false", "--format", "{{json .}}", image)
     history = [json.loads(line) for line in layers.splitlines()]
-    # The newest first; the base ends where its own CMD stands.
+    # The newest first; the base ends at its own CMD.
     commands = [n for n, each in enumerate(history) if re.match(r"(.* )?CMD \[", each["CreatedBy"])]
     assert len(commands) >= 2, commands
     sizes = [int(each["Size"]) for each in history]

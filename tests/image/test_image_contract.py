@@ -55,7 +55,7 @@ async def test_the_alarm_rate_decides_and_with_a_threshold_the_mse(
     ],
     ids=["a text", "nothing", "a threshold", "a path"],
 )
-async def test_a_wrong_request_is_told_what_is_wrong(
+async def test_a_wrong_request_learns_what_is_wrong(
     two_workers: Container, request_: bytes, status: int, code: str
 ) -> None:
     found, problem = await _ask(two_workers, request_)

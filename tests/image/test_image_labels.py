@@ -1,4 +1,4 @@
-"""What an image says of itself, and the command line of its build."""
+"""The labels of an image, and the command line of its build."""
 
 import subprocess
 

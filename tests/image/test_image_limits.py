@@ -47,7 +47,7 @@ def test_the_container_of_the_other_tests_has_these_limits(two_workers: Containe
 
 
 def _assert_limited(made: Container) -> None:
-    """The engine was told the limits, and the kernel keeps each process to them."""
+    """The engine has the limits, and the kernel keeps each process to them."""
     limits, host = made.limits, made.inspect()["HostConfig"]
     assert host["ReadonlyRootfs"] is True
     assert host["Memory"] == host["MemorySwap"] == limits.memory_mb * MIB

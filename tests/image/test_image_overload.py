@@ -1,4 +1,4 @@
-"""More than a container takes is told to come again, and nothing is lost."""
+"""A container answers what it cannot take with 429, and loses nothing."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ async def test_small_limits_answer_some_and_tell_the_others_to_come_again(
     made = await asyncio.to_thread(start, limits, SPINE_QUEUE="1", SPINE_CONCURRENCY="2")
     workers = made.workers()
     exchanges = await made.ask_all([post(phantom)] * CLIENTS)
-    told = statuses(exchanges)
-    report(f"{CLIENTS} clients at once, two at a time taken: {dict(told)}")
-    assert set(told) == {200, 429}
+    counts = statuses(exchanges)
+    report(f"{CLIENTS} clients at once, two at a time taken: {dict(counts)}")
+    assert set(counts) == {200, 429}
     for exchange in exchanges:
         answer = exchange.outcome
         assert isinstance(answer, Answer)

@@ -1,4 +1,4 @@
-"""A container starts where it can, and says in one line why where it cannot."""
+"""A container starts where it can, and explains in one line where it cannot."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ NO_ROOM = replace(ONE_WORKER, has_tmp=False, options=("--read-only", "--ipc", "n
 def test_what_cannot_work_ends_with_one_line(
     image: str, limits: Limits, environ: dict[str, str], reason: str
 ) -> None:
-    code, told = run_to_its_end(limits, **environ)
+    code, output = run_to_its_end(limits, **environ)
     assert code == 1
-    [line] = told.splitlines()
+    [line] = output.splitlines()
     assert line.startswith("service: ")
     assert reason in line
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(image: str) -> None:
+def test_a_port_that_is_taken_is_named_in_one_line(image: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        code, told = run_to_its_end(PORT=str(port))
+        code, output = run_to_its_end(PORT=str(port))
     assert code == 1
-    [line] = told.splitlines()
+    [line] = output.splitlines()
     assert line.startswith(f"service: cannot listen on 127.0.0.1 port {port} ")
 
 

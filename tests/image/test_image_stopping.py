@@ -1,4 +1,4 @@
-"""A container that is told to stop answers what it has and ends by itself."""
+"""A stopping container answers what it has and ends by itself."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ async def test_docker_stop_lets_it_answer_what_is_in_flight_and_exit_with_0(
         in_the_middle = asyncio.create_task(made.ask(post(long_file)))
         await asyncio.sleep(0.5)
         assert not in_the_middle.done()
-        told_at = time.monotonic()
+        asked_at = time.monotonic()
         await asyncio.to_thread(made.stop, GRACE_S)
-        took_s = time.monotonic() - told_at
+        took_s = time.monotonic() - asked_at
         long_one = await in_the_middle
     state = made.state()
     report(
@@ -43,12 +43,12 @@ async def test_docker_stop_lets_it_answer_what_is_in_flight_and_exit_with_0(
     )
     assert (state["Running"], state["ExitCode"], state["OOMKilled"]) == (False, 0, False)
     assert long_one.status == 200
-    assert long_one.ended_at > told_at
-    assert set(statuses(e for e in load.exchanges if e.sent_at < told_at)) == {200}
+    assert long_one.ended_at > asked_at
+    assert set(statuses(e for e in load.exchanges if e.sent_at < asked_at)) == {200}
     # Later ones too, on a connection that the server had kept; a new one may come too late.
-    kept = [e for e in load.since(told_at) if not e.is_first]
+    kept = [e for e in load.since(asked_at) if not e.is_first]
     assert set(statuses(kept)) <= {200}
-    assert set(statuses(load.since(told_at))) <= {200, 503, "closed", "reset"}
+    assert set(statuses(load.since(asked_at))) <= {200, 503, "closed", "reset"}
     assert isinstance((await made.ask(get("/readyz"))).outcome, Lost)
     assert "Traceback" not in made.logs()
 

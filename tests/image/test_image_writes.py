@@ -32,7 +32,7 @@ async def test_on_a_writable_root_it_writes_below_tmp_alone(start: Start, phanto
     changed = made.changed_files()
     assert "/tmp" in changed  # noqa: S108  # or nothing was looked at
     assert [path for path in changed if path != "/tmp" and not path.startswith("/tmp/")] == []  # noqa: S108
-    # The same container tells what its processes had to compile.
+    # The same container shows what its processes had to compile.
     _assert_all_cached(made.logs())
 
 

@@ -44,20 +44,20 @@ def test_nothing_of_it_needs_torch_or_a_decoder_under_the_gpl(serving: list[Dist
             ["License :: OSI Approved :: GNU General Public License v3 (GPLv3)"],
             ["harmless is under License :: OSI Approved :: GNU General Public License v3 (GPLv3)"],
         ),
-        (["Proprietary"], ["harmless says of its licence: Proprietary"]),
-        ([], ["harmless says of its licence: nothing"]),
+        (["Proprietary"], ["harmless declares as its licence: Proprietary"]),
+        ([], ["harmless declares as its licence: nothing"]),
     ],
 )
-def test_a_copyleft_and_an_unknown_licence_are_told(licences: list[str], fault: list[str]) -> None:
+def test_a_copyleft_and_an_unknown_licence_are_found(licences: list[str], fault: list[str]) -> None:
     assert faults([replace(HARMLESS, licences=licences)]) == fault
 
 
-def test_a_part_under_the_gpl_is_told_unless_its_reason_stands_here() -> None:
+def test_a_part_under_the_gpl_is_found_unless_its_reason_is_listed() -> None:
     part = "GPL-3.0-or-later WITH GCC-exception-3.1"
     assert faults([replace(HARMLESS, name="numpy", bundled=[part, "MIT"])]) == []
-    told = faults([replace(HARMLESS, bundled=[part])])
-    assert told == [f"harmless bundles a part under {part}"]
+    found = faults([replace(HARMLESS, bundled=[part])])
+    assert found == [f"harmless bundles a part under {part}"]
 
 
-def test_a_licence_text_that_was_left_out_is_told() -> None:
+def test_a_licence_text_that_was_left_out_is_found() -> None:
     assert faults([replace(HARMLESS, n_missing=1)]) == ["harmless lacks 1 of its licence files"]

@@ -167,14 +167,14 @@ def test_too_large_a_file_is_refused() -> None:
     assert code_of(make_dicom(RAMP) + b"\0" * 100, Limits(max_bytes=500)) == "limit_exceeded"
 
 
-def deflated(data_set: bytes, behind: bytes = b"") -> bytes:
+def deflated(data_set: bytes, after: bytes = b"") -> bytes:
     """Put another deflated data set into a file."""
     data = make_dicom(RAMP, NATIVE["deflated"])
     start = data.index(b"1.2.840.10008.1.2.1.99") + 22
     while data[start : start + 2] == b"\x02\x00":
         start += 8 + int.from_bytes(data[start + 6 : start + 8], "little")
     deflater = zlib.compressobj(wbits=-15)
-    return data[:start] + deflater.compress(data_set) + deflater.flush() + behind
+    return data[:start] + deflater.compress(data_set) + deflater.flush() + after
 
 
 def data_set_of(data: bytes) -> bytes:

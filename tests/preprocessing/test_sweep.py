@@ -35,12 +35,12 @@ READABLE = [
 @pytest.mark.parametrize("path", READABLE, ids=lambda path: path.name)
 def test_pixels_equal_those_of_pydicom(path: Path) -> None:
     ds = pydicom.dcmread(path)
-    if path.name == "MR_small_padded.dcm":  # pydicom warns of zeros behind the pixels
+    if path.name == "MR_small_padded.dcm":  # pydicom warns of zeros after the pixels
         ds.PixelData = ds.PixelData[: ds.Rows * ds.Columns * 2]
     np.testing.assert_array_equal(read_image(path.read_bytes()).pixels, ds.pixel_array)
 
 
-# CI has the data beside the project, a user's clone does not; patients' images are not committed.
+# CI has the data next to the project, a user's clone does not; patients' images are not committed.
 @pytest.mark.skipif(not SYNTAXES.is_dir(), reason="the shared data set is not on this machine")
 def test_the_six_example_syntaxes_hold_the_same_slice() -> None:
     images = [read_image(path.read_bytes()) for path in sorted(SYNTAXES.glob("*.dcm"))]

@@ -1,4 +1,4 @@
-"""What the hostile tests share: servers, and slices of a real size."""
+"""What the security tests share: servers, and slices of a real size."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process exists; one that ended and was not waited for does not."""
+    """Return whether a process exists; one that ended and was not waited for does not."""
     stat = _read(PROC / str(pid) / "stat")
     return bool(stat) and stat.rpartition(")")[2].split()[0] not in "ZX"
 
@@ -95,7 +95,7 @@ def _descriptors(pid: int) -> Iterator[str]:
         return
     for link in links:
         try:
-            yield os.readlink(link)  # noqa: PTH115 (a socket's target is no path)
+            yield os.readlink(link)  # noqa: PTH115 (a socket's target is not a path)
         except OSError:
             continue  # closed meanwhile
 
@@ -106,7 +106,7 @@ def _socket_inodes(pid: int) -> set[str]:
 
 @dataclass(frozen=True)
 class Socket:
-    """One line of /proc/net/tcp, tcp6, udp or udp6; addresses in hex as they stand there."""
+    """One line of /proc/net/tcp, tcp6, udp or udp6; addresses in hex as the kernel writes them."""
 
     protocol: str
     local: str

@@ -1,4 +1,4 @@
-"""Start real servers for the hostile tests, each with a home and a temporary folder of its own."""
+"""Start real servers for the security tests, each with a home and a temporary folder of its own."""
 
 from __future__ import annotations
 

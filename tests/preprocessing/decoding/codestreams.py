@@ -1,6 +1,6 @@
 """Hold one small picture in every compressed transfer syntax.
 
-What the test dependencies cannot encode stands here as bytes: `RAMP`, 16 x 24 pixels of 12 bit (in
+What the test dependencies cannot encode is here as bytes: `RAMP`, 16 x 24 pixels of 12 bit (in
 baseline JPEG `RAMP >> 4`), encoded once with imagecodecs 2026.3.6 (libjpeg-turbo, OpenJPH and
 OpenJPEG).
 """

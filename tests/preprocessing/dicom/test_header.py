@@ -1,4 +1,4 @@
-"""What the file meta information says, and what a look at it may cost."""
+"""What the file meta information states, and what reading it may cost."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_pixels_that_are_not_finite_are_refused(bad: float) -> None:
 @pytest.mark.parametrize(("slope", "intercept"), [("1e300", "0"), ("nan", "0"), ("1", "inf")])
 def test_a_rescale_that_is_not_finite_is_refused(slope: str, intercept: str) -> None:
     data = make_dicom(RAMP, RescaleSlope="1.0", RescaleIntercept="0")
-    # Written behind pydicom's back, which refuses such numbers: same length, padded.
+    # Written into the bytes, as pydicom refuses such numbers: same length, padded.
     for keyword, value in ((b"\x53\x10", slope), (b"\x52\x10", intercept)):
         at = data.index(b"\x28\x00" + keyword + b"DS")
         old = int.from_bytes(data[at + 6 : at + 8], "little")

@@ -1,4 +1,4 @@
-"""Generate hundreds of files, each with what the service must answer; `cases` lists them.
+"""Generate hundreds of files, each with the answer that the service must give; `cases` lists them.
 
 Deterministic: the same seed gives the same bytes. Each file is built when it is asked for, as some
 have 30 MB. The classes are in modules of their own, corpus_*.py.
@@ -92,5 +92,5 @@ def cases(seed: int = 1) -> list[Case]:
     )
     listed = [case for part in parts for case in part]
     twice = [name for name, n in Counter(case.name for case in listed).items() if n > 1]
-    assert not twice, f"these names stand for several cases: {twice}"
+    assert not twice, f"these names are given to several cases: {twice}"
     return listed

@@ -69,7 +69,7 @@ def _rle() -> Iterator[Case]:
     runs = b"\x81\0" * 400
     much = struct.pack("<3L", 2, 64, 64 + len(runs)).ljust(64, b"\0") + runs * 2
     yield _case("RLE: more pixels than declared", RLE, much, _PERHAPS)
-    yield _case("RLE: zero bytes behind", RLE, frame + b"\0" * 500, frozenset({OK}))
+    yield _case("RLE: zero bytes after", RLE, frame + b"\0" * 500, frozenset({OK}))
 
 
 def _jpeg() -> Iterator[Case]:
@@ -126,11 +126,11 @@ def _jpeg_2000() -> Iterator[Case]:
             "width 4 billion": (6, 2**32 - 1),
             "height 0": (10, 0),
             "height of 25": (10, 25),
-            "origin behind the image": (14, 2**31),
+            "origin after the image": (14, 2**31),
             "tiles of width 0": (22, 0),
             "tiles of width 1": (22, 1),
             "tiles of 4 billion": (22, 2**32 - 1),
-            "tile origin behind the image": (30, 2**31),
+            "tile origin after the image": (30, 2**31),
         }
         for what, (offset, number) in lies.items():
             codes = _PERHAPS if what.startswith("tile") else _BROKEN

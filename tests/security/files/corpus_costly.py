@@ -1,4 +1,4 @@
-"""Files that ask for much memory or time: bombs, crowds, and the largest that are answered."""
+"""Files that ask for much memory or time: bombs, crowds, and the largest accepted ones."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _deflated() -> Iterator[Case]:
 
     block = b"\0" * MIB
     yield _bomb("deflate bomb of zeros", partial(deflated, *[block] * 300))
-    yield _bomb("deflate bomb behind the pixels", partial(deflated, data_set, *[block] * 300))
+    yield _bomb("deflate bomb after the pixels", partial(deflated, data_set, *[block] * 300))
     opening = Element(_SEQUENCE, b"SQ", b"", UNDEFINED).encode()
     yield _bomb("deflated crowd of items", lambda: deflated(opening, _EMPTY_ITEM * 1_000_000))
     yield _bomb("deflated nest", lambda: deflated((opening + _OPEN_ITEM) * 1_000_000))
@@ -151,11 +151,11 @@ def _deflated() -> Iterator[Case]:
         build = partial(bytes, whole[:start] + body)
         yield Case("malformed", f"deflated: {name}", build, DAMAGE)
     yield Case(
-        "tolerated", "bytes behind the deflated data set", partial(bytes, whole + b"\xaa" * 4000)
+        "tolerated", "bytes after the deflated data set", partial(bytes, whole + b"\xaa" * 4000)
     )
     yield Case(
         "tolerated",
-        "one MB behind the deflated data set",
+        "one MB after the deflated data set",
         partial(bytes, whole + b"\xaa" * MIB),
     )
 

@@ -90,7 +90,7 @@ def _overwritten(pixels: Pixels, rng: np.random.Generator) -> Iterator[Case]:
     noise = rng.bytes(3000)
     for length in (0, 1, 7, 8, 50, 3000):
         build = partial(bytes, data[:132] + noise[:length])
-        yield Case("malformed", f"{length} random bytes behind the prefix", build, REFUSALS)
+        yield Case("malformed", f"{length} random bytes after the prefix", build, REFUSALS)
     for start in (
         b"\x08\0\x05\0CS",
         b"\x02\0\x10\0UI\0\0",
@@ -98,7 +98,7 @@ def _overwritten(pixels: Pixels, rng: np.random.Generator) -> Iterator[Case]:
         b"\0\x08\0\5CS",
     ):
         build = partial(bytes.join, b"", (start, noise))
-        yield Case("malformed", f"random bytes behind {start.hex()}", build, REFUSALS)
+        yield Case("malformed", f"random bytes after {start.hex()}", build, REFUSALS)
 
 
 def _mutations(pixels: Pixels, rng: np.random.Generator) -> Iterator[Case]:

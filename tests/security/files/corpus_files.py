@@ -1,4 +1,4 @@
-"""Write DICOM files element by element, so that each of their bytes can be a lie."""
+"""Write DICOM files element by element, so that any of their bytes can be wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-# Planted in names, identifiers, comments, private data and bad values: no answer may hold it.
+# Planted in names, identifiers, comments, private data and bad values: no answer may contain it.
 MARKER = "QZMARKERZQ"
 
 Encoding = Literal["explicit", "implicit", "big"]
@@ -36,7 +36,7 @@ class Element:
     Args:
         tag: group and element.
         vr: two bytes, which need not be a VR.
-        value: as it stands in the file.
+        value: as stored in the file.
         length: what the header claims, where not the truth.
     """
 
@@ -61,7 +61,7 @@ Elements = dict[int, Element]
 
 
 def value_bytes(vr: str, value: Any, encoding: Encoding = "explicit") -> bytes:
-    """Write a value as its VR wants it, padded to an even length."""
+    """Write a value as its VR requires, padded to an even length."""
     if isinstance(value, bytes):
         return value
     if vr in _NUMBERS:

@@ -1,4 +1,4 @@
-"""Bytes that are no DICOM, programs in the preamble, and transfer syntaxes that nobody reads."""
+"""Bytes that are not DICOM, programs in the preamble, and unsupported transfer syntaxes."""
 
 from __future__ import annotations
 

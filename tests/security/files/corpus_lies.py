@@ -1,4 +1,4 @@
-"""Headers whose lengths, counts and numbers are lies."""
+"""Headers whose lengths, counts and numbers are false."""
 
 from __future__ import annotations
 
@@ -168,14 +168,14 @@ def _fragments(pixels: Pixels) -> Iterator[Case]:
         "a fragment that takes the end for its own": table + fragment(frame, len(frame) + 8) + end,
         "no end of the fragments": table + whole,
         "an end with a length": table + whole + Element(0xFFFEE0DD, b"", b"", 8).encode(),
-        "an empty fragment behind": table + whole + fragment(b"") + end,
+        "an empty fragment after": table + whole + fragment(b"") + end,
         "an empty fragment before": table + fragment(b"") + whole + end,
         "odd fragments": table + fragment(frame[:101]) + fragment(frame[101:]) + end,
         "100 fragments": table
         + b"".join(fragment(frame[at : at + 60]) for at in range(0, len(frame), 60))
         + end,
-        "zeros behind the frame": table + fragment(frame + b"\0" * 4000) + end,
-        "bytes behind the pixels": table + whole + end + b"\xaa" * 999,
+        "zeros after the frame": table + fragment(frame + b"\0" * 4000) + end,
+        "bytes after the pixels": table + whole + end + b"\xaa" * 999,
         "an offset table of nonsense": fragment(b"\xff" * 16) + whole + end,
         "a long offset table": fragment(b"\0" * 40_000) + whole + end,
     }
@@ -217,7 +217,7 @@ def _offset_tables(pixels: Pixels) -> Iterator[Case]:
 
 
 def _contradictions(pixels: Pixels) -> Iterator[Case]:
-    """Pixel data that is not what the transfer syntax says."""
+    """Pixel data that contradicts the transfer syntax."""
     frame, rle = jpeg_ls_of(pixels), encode_rle(pixels)
     for syntax in ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2"):
         build = partial(encapsulated, pixels, syntax, [frame])

@@ -21,7 +21,7 @@ _NO_IMAGE = frozenset({"wrong_modality", "not_an_image", "no_pixels"})
 _ANY = frozenset({OK}) | REFUSALS
 # Whose pixels are cut or zero bytes long.
 _DAMAGED = {"MR_truncated.dcm", "rtplan_truncated.dcm", "DICOMDIR-nooffset"}
-# A bare data set behind a stray byte; pydicom reads none of its elements rightly either.
+# A bare data set after a stray byte; pydicom reads none of its elements rightly either.
 _SHIFTED = {"no_meta.dcm"}
 # Grayscale of other modalities, of which a copy is made MR.
 MR_CLASS = b"1.2.840.10008.5.1.4.1.1.4"
@@ -63,7 +63,7 @@ def cases() -> Iterator[Case]:
 
 
 def _as_it_is(path: Path, name: str) -> Case:
-    """Say what pydicom finds in a file, which stands for what the service should find."""
+    """Return the codes for a file by what pydicom finds in it."""
     if path.name in _DAMAGED:
         return Case("malformed", name, path.read_bytes, DAMAGE | _NO_IMAGE)
     if path.name in _SHIFTED:

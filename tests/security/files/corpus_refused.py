@@ -1,4 +1,4 @@
-"""Sound files that are no grayscale MR image, and bytes that are no DICOM at all."""
+"""Sound files that are not a grayscale MR image."""
 
 from __future__ import annotations
 

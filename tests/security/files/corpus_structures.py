@@ -193,7 +193,7 @@ def _orders(pixels: Pixels) -> dict[str, Build]:
         "backwards": [*rest[::-1], *last],
         "shuffled": [*sorted(rest, key=lambda each: each.tag % 7919), *last],
         "pixels first": [*last, *rest],
-        "geometry behind the pixels": [*others, *last, *geometry],
+        "geometry after the pixels": [*others, *last, *geometry],
         "every element twice": [each for each in rest for _ in range(2)] + last,
         "pixels twice": [*rest, *last, *last],
     }
@@ -201,7 +201,7 @@ def _orders(pixels: Pixels) -> dict[str, Build]:
 
 
 def _tails(pixels: Pixels) -> dict[str, Build]:
-    """What stands behind the pixels."""
+    """What follows the pixels."""
     data = native(pixels)
     tails = {
         "one zero": b"\0",
@@ -217,9 +217,9 @@ def _tails(pixels: Pixels) -> dict[str, Build]:
         "a program": b"\x7fELF" + b"\0" * 60,
     }
     made: dict[str, Build] = {
-        f"behind the pixels: {name}": partial(bytes, data + tail) for name, tail in tails.items()
+        f"after the pixels: {name}": partial(bytes, data + tail) for name, tail in tails.items()
     }
-    made["behind the pixels: 31 MB of zeros"] = lambda: data + b"\0" * 31_000_000
+    made["after the pixels: 31 MB of zeros"] = lambda: data + b"\0" * 31_000_000
     for n_bytes in (1, 2, 126, 8192, 31_000_000):
         made[f"{n_bytes} zeros at the end of the pixel data"] = partial(_longer, pixels, n_bytes)
     return made

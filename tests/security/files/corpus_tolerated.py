@@ -53,7 +53,7 @@ def cases(seed: int) -> Iterator[Case]:
 
 
 def _identities(pixels: Pixels) -> dict[str, Build]:
-    """What says that it is MR, or leaves it open."""
+    """What declares that it is MR, or leaves it open."""
     changes: dict[str, dict[str, Any]] = {
         "no Modality": {"Modality": None},
         "empty Modality": {"Modality": ""},
@@ -183,7 +183,7 @@ def _layouts(pixels: Pixels) -> dict[str, Build]:
 
 
 def _rescales(pixels: Pixels) -> dict[str, Build]:
-    """Rescale values that cannot be meant: the stored values are taken as they are."""
+    """Rescale values out of range: the stored values are taken as they are."""
     changes: dict[str, dict[str, Any]] = {
         "slope 0": {"RescaleSlope": "0", "RescaleIntercept": "5"},
         "slope empty": {"RescaleSlope": "", "RescaleIntercept": ""},
@@ -202,7 +202,7 @@ def _rescales(pixels: Pixels) -> dict[str, Build]:
 
 
 def _spacings(pixels: Pixels) -> dict[str, Build]:
-    """Spacings that cannot be meant: pixels are taken to be square."""
+    """Implausible spacings: pixels are taken to be square."""
     forms: dict[str, Any] = {
         "missing": None,
         "empty": "",

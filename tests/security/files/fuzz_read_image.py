@@ -1,4 +1,4 @@
-"""Look for bytes that break the reading of files, guided by coverage: `--help` says how.
+"""Look for bytes that break the reading of files, guided by coverage; see `--help`.
 
 A coverage-guided fuzzer (atheris, libFuzzer) changes small valid files, in every transfer syntax,
 and keeps what reaches new lines of preprocessing/. Anything but slices or an ImageError is a find:
@@ -149,8 +149,8 @@ def main(seconds: int, seed: int, again: str | None) -> None:
             click.echo(f"fuzzed for {seconds} s: {' '.join(stats)}, {n_kept} inputs kept, no find")
             return
         progress = ("#", "INFO:", "MS:", "stat::")
-        told = [line for line in lines if line and not line.startswith(progress)]
-        click.echo("\n".join(told[-60:]), err=True)
+        output = [line for line in lines if line and not line.startswith(progress)]
+        click.echo("\n".join(output[-60:]), err=True)
         for found in sorted(folder.glob("found-*")):
             click.echo(f"{found.name}: {base64.b64encode(found.read_bytes()).decode()}", err=True)
         sys.exit(1)

@@ -38,7 +38,7 @@ PROBLEM_FIELDS = {"type", "title", "status", "detail", "instance", "code", "requ
 
 @dataclass(frozen=True)
 class Answered:
-    """A file of the corpus and what the server said."""
+    """A file of the corpus and the server's answer."""
 
     case: Case
     answer: Answer
@@ -53,11 +53,11 @@ class Run:
 
     Args:
         answers: to all files in sequence, then to all files side by side.
-        scores: what the library says of each file that it reads.
+        scores: those of the library for each file that it reads.
         growth: of the server's memory at its peak, bytes.
         workers: before and after.
         files: below its home and its temporary folder, before and after.
-        told: the log, and /metrics.
+        traces: the log, and /metrics.
     """
 
     answers: list[Answered]
@@ -65,7 +65,7 @@ class Run:
     growth: int
     workers: tuple[list[int], list[int]]
     files: tuple[set[Path], set[Path]]
-    told: str
+    traces: str
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,9 @@ def run(server: Server, store: Path, tmp_path_factory: pytest.TempPathFactory) -
     asyncio.run(server.warm_up(*(file.read_bytes() for file in files[:14])))
     workers, before = server.workers(), _files(server)
     work = list(zip(listed, files, strict=True))
-    with process_tree.watch_memory(server.pid) as memory, ThreadPoolExecutor(1) as beside:
+    with process_tree.watch_memory(server.pid) as memory, ThreadPoolExecutor(1) as pool:
         # One client and the server leave a core for this.
-        scoring = beside.submit(lambda: dict(_scores(_model(store), listed, files)))
+        scoring = pool.submit(lambda: dict(_scores(_model(store), listed, files)))
         answers = asyncio.run(_post_all(server, [work]))
         scores = scoring.result()
         answers += asyncio.run(_post_all(server, [work[n::CLIENTS] for n in range(CLIENTS)]))
@@ -93,7 +93,7 @@ def run(server: Server, store: Path, tmp_path_factory: pytest.TempPathFactory) -
         growth=memory.growth(server.at_start),
         workers=(workers, server.workers()),
         files=(before, _files(server)),
-        told=server.log.read_text() + metrics.body.decode(),
+        traces=server.log.read_text() + metrics.body.decode(),
     )
     for file in files:
         file.unlink()
@@ -176,7 +176,7 @@ def test_both_runs_give_the_same_answers(run: Run) -> None:
     half = len(run.answers) // 2
     first = {each.case.name: each for each in run.answers[:half]}
     for each in run.answers[half:]:
-        # What computes up to its limit may be told apart from what fails at once by chance.
+        # What computes up to its limit may differ by chance from what fails at once.
         assert (each.answer.status == 200) == (first[each.case.name].answer.status == 200), each
 
 
@@ -227,12 +227,12 @@ def test_the_same_pixels_have_the_same_score_whatever_they_are_stored_as(run: Ru
         assert max(found) - min(found) < 1e-6, name
 
 
-def test_nothing_of_a_file_is_told(run: Run) -> None:
+def test_nothing_of_a_file_is_logged_or_counted_by_name(run: Run) -> None:
     for each in run.answers:
         assert MARKER.encode() not in each.answer.body, each
         assert MARKER not in str(each.answer.headers), each
-    assert MARKER not in run.told
-    assert "Traceback" not in run.told
+    assert MARKER not in run.traces
+    assert "Traceback" not in run.traces
 
 
 def test_the_server_is_as_it_was(run: Run, report: Report) -> None:

@@ -31,8 +31,8 @@ Mix = list[tuple[bytes, int]]
 
 @pytest.fixture(scope="module")
 def mix(slice_file: bytes, compressed_file: bytes) -> Mix:
-    told = [(get("/metrics"), 200)]
-    return valid(slice_file, compressed_file) + refused(slice_file) + told
+    scrapes = [(get("/metrics"), 200)]
+    return valid(slice_file, compressed_file) + refused(slice_file) + scrapes
 
 
 async def assert_answers(server: Server, mix: Mix) -> None:
@@ -140,12 +140,12 @@ async def test_there_is_one_listener_and_no_connection_but_the_clients(
     assert await server.has_ready_workers(2, 15)
     stop = asyncio.Event()
     seen: set[tuple[str, str, int]] = set()
-    foreign: list[process_tree.Socket] = []
+    others: list[process_tree.Socket] = []
 
     async def look() -> None:
         while not stop.is_set():
             found = await asyncio.to_thread(process_tree.sockets, server.pids())
-            foreign.extend(each for each in found if each.port != server.port)
+            others.extend(each for each in found if each.port != server.port)
             seen.update(process_tree.listeners(server.pids()))
             await asyncio.sleep(0.02)
 
@@ -154,7 +154,7 @@ async def test_there_is_one_listener_and_no_connection_but_the_clients(
     stop.set()
     await looking
     assert seen == {("tcp", LOOPBACK, server.port)}
-    assert foreign == []
+    assert others == []
 
 
 # Everything below /tmp that the server itself is made of stays where it is.

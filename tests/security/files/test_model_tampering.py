@@ -154,7 +154,7 @@ def test_a_missing_model_is_refused(home: Path, whole: LoadedModel, missing: str
 
 
 def test_the_files_of_another_model_are_refused(folder: Path, whole: LoadedModel) -> None:
-    # Whole as they are, with each other: only the hashes tell that they were exchanged.
+    # Whole as they are, with each other: only the hashes show that they were exchanged.
     for one, other in combinations(HASHED_FILES, 2):
         first, second = (folder / one).read_bytes(), (folder / other).read_bytes()
         (folder / one).write_bytes(second)

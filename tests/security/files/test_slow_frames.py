@@ -1,4 +1,4 @@
-"""Frames that a decoder computes on without end do not keep the sound ones from their answer."""
+"""Frames that keep a decoder busy without end do not hold up the valid ones."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def assert_one_line(code: int | None, stderr: str) -> None:
     assert "Traceback" not in stderr
 
 
-# The version of BentoML's interface says nothing about the model; BentoML does not look at it.
+# The version of BentoML's interface does not depend on the model; BentoML does not check it.
 @pytest.mark.parametrize("damaged", sorted(DAMAGED.keys() - {"api version"}))
 def test_preflight_says_in_one_line_what_is_wrong(home: Path, damaged: str) -> None:
     DAMAGED[damaged](home)
@@ -156,7 +156,7 @@ class Questions:
 
 
 async def score(server: Server, file: bytes) -> float:
-    """What a server with the whole model says."""
+    """The answer of a server with the whole model."""
     answer = (await server.ask(post(file))).outcome
     assert isinstance(answer, Answer)
     return float(json.loads(answer.body)["reconstruction_mse"])

@@ -13,7 +13,7 @@ from tests.security.http.raw_http import Connection
 MARKER = "Zqmarker^Jane"
 MARKED = MARKER.encode()
 BOUNDARY = b"spine-test"
-# Where nobody may ever ask; the driver puts its listener's port in place of the zeros.
+# An address that must never be called; the driver puts its listener's port in place of the zeros.
 LISTENER_PORT = b":00000"
 LISTENER = "127.0.0.1" + LISTENER_PORT.decode()
 DICOM = make_dicom(noise((24, 24)), PatientName=MARKER, PatientComments=f"--spine-test {MARKER}")
@@ -29,12 +29,12 @@ class Case:
     """What a client sends, and what it may get.
 
     Args:
-        name: says what is wrong with it.
+        name: what is wrong with it.
         send: the bytes, or what to do with a connection.
         answers: what is allowed, such as "200 | 400 bad_request"; a semicolon stands before the
             next answer, and "closed" for the end of the connection in place of an answer.
         then: the connection afterwards: "open" for the next request, "closed" by the server, or
-            either. Whatever was promised, it is never reset, and nothing comes beside the answers.
+            either. Whatever was promised, it is never reset, and nothing comes besides the answers.
     """
 
     name: str
@@ -101,7 +101,7 @@ def part(
 
 
 def text_part(name: str, value: str | bytes) -> bytes:
-    """Write a part that is no file."""
+    """Write a part that is not a file."""
     content = value if isinstance(value, bytes) else value.encode()
     return part(content, f'form-data; name="{name}"')
 

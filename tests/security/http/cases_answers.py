@@ -11,7 +11,7 @@ from tests.security.servers import Server
 from tests.serving.problems import FIELDS
 
 MAX_ERROR_BYTES = 8192
-# A library's name or a traceback's words: an answer of ours says neither.
+# A library's name or a traceback's words: an answer of ours contains neither.
 FOREIGN = ("pydicom", "numpy", "onnxruntime", "starlette", "uvicorn", "httptools", "pydantic")
 TRACES = ("Traceback", "/site-packages/", 'File "', ".py", "Exception")
 _REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{1,64}")

@@ -100,9 +100,9 @@ ENCODINGS = [
         encoded("Content-Encoding: identity", "Content-Encoding: gzip"),
         TYPE,
     ),
-    Case("gzip that nobody announced", encoded(body=gzip.compress(DICOM)), NOT_DICOM),
+    Case("gzip that is not announced", encoded(body=gzip.compress(DICOM)), NOT_DICOM),
     Case(
-        "gzip inside of chunks that say so",
+        "gzip inside chunks that declare it",
         head(
             "POST /predict HTTP/1.1",
             "Content-Type: application/dicom",

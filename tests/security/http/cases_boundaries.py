@@ -66,8 +66,8 @@ WRITTEN = [
     Case("only line ends", written(b"\r\n" * 5000), BROKEN),
     Case("a preamble", written(b"This is a form.\r\n" + BODY), "200"),
     Case("an epilogue", written(BODY + b"That was a form." + MARKED), "200"),
-    Case("a second form behind the end", written(BODY * 2), "200"),
-    Case("blanks behind a boundary", written(LINE + b" \t" + BODY.removeprefix(LINE)), "200"),
+    Case("a second form after the end", written(BODY * 2), "200"),
+    Case("blanks after a boundary", written(LINE + b" \t" + BODY.removeprefix(LINE)), "200"),
     Case("10 kB of blanks", written(LINE + b" " * 10_000 + BODY.removeprefix(LINE)), EITHER),
 ]
 

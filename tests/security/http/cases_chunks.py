@@ -26,7 +26,7 @@ CHUNKING = [
     Case("one chunk", post_chunked(CHUNKS), "200"),
     *[
         Case(
-            f"broken chunks behind {n_sound} sound ones",
+            f"broken chunks after {n_sound} sound ones",
             post_chunked(CHUNKS) * n_sound + post_chunked(b"5\r\nabcde\r\nZZ\r\n"),
             "200; " * n_sound + "closed",
             "closed",
@@ -87,7 +87,7 @@ CHUNKING = [
         "200",
     ),
     Case(
-        "trailers that say how long it is",
+        "trailers that state its length",
         post_chunked(CHUNKS[:-2] + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
         f"200 | {BAD}",
         "either",
@@ -153,25 +153,25 @@ ORDER = [
     ),
     Case("unknown paths at once", get("/Zqmarker") * 20, "; ".join(["404 not_found"] * 20)),
     Case(
-        "garbage behind a request",
+        "garbage after a request",
         ORDINARY + b"\0garbage\r\n\r\n",
         f"200; {BAD} | closed",
         "closed",
     ),
     Case(
-        "two lengths behind a request",
+        "two lengths after a request",
         ORDINARY + sized(LENGTH, "Content-Length: 5") + get("/smuggled"),
         f"200; {BAD} | closed",
         "closed",
     ),
     Case(
-        "a request behind the last one",
+        "a request after the last one",
         head("GET /livez HTTP/1.1", "Connection: close") + get("/smuggled"),
         "200",
         "closed",
     ),
     Case(
-        "half a request behind one, then the end",
+        "half a request after one, then the end",
         cut(ORDINARY + ORDINARY[:50]),
         f"200 | closed; closed | {BAD}",
     ),

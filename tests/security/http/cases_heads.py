@@ -1,4 +1,4 @@
-"""List what is no HTTP/1.1, or hardly: other protocols, garbage, hostile heads."""
+"""List what is not, or hardly, HTTP/1.1: other protocols, garbage, hostile heads."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ VERSIONS = [
     Case("HTTP/1.0 and an error", head("GET /Zqmarker HTTP/1.0"), "404 not_found", "closed"),
     Case("HTTP/1.2", head("GET /livez HTTP/1.2"), f"200 | {BAD}", "either"),
     Case("HTTP/2.0 in words", head("GET /livez HTTP/2.0"), f"200 | {BAD}", "either"),
-    Case("a blank behind the version", head(LIVEZ + " "), f"200 | {BAD}", "either"),
-    # llhttp reads these as HTTP/1.0, and says nothing of the name.
+    Case("a blank after the version", head(LIVEZ + " "), f"200 | {BAD}", "either"),
+    # llhttp reads these as HTTP/1.0, and reports nothing about the name.
     Case("RTSP", ORDINARY.replace(b"HTTP/1.1", b"RTSP/1.0"), f"200 | {BAD}", "closed"),
     Case("ICE", ORDINARY.replace(b"HTTP/1.1", b"ICE/1.0"), f"200 | {BAD}", "closed"),
     Case("two blanks", head("GET  /livez  HTTP/1.1"), f"200 | {BAD}", "either"),
@@ -98,7 +98,7 @@ FIELDS = [
     Case("headers of 34 kB", get("/livez", *["X: " + "x" * 997] * 34), LONG, "closed"),
     Case("34 kB of headers with a file", sized(LENGTH, *["X: " + "x" * 997] * 34), LONG, "closed"),
     Case(
-        "34 kB of headers behind a request",
+        "34 kB of headers after a request",
         ORDINARY + get("/livez", *["X: " + "x" * 997] * 34),
         f"200; {LONG} | closed",
         "closed",

@@ -70,25 +70,25 @@ EARLY = [
         "either",
     ),
     Case(
-        "40 MB behind a bad length", pushed(head(POST, DICOM, "Content-Length: -1")), BAD, "closed"
+        "40 MB after a bad length", pushed(head(POST, DICOM, "Content-Length: -1")), BAD, "closed"
     ),
     Case(
-        "40 MB behind two lengths",
+        "40 MB after two lengths",
         pushed(head(POST, DICOM, SIZE, "Content-Length: 1")),
         BAD,
         "closed",
     ),
     Case(
-        "40 MB behind a length and chunks",
+        "40 MB after a length and chunks",
         pushed(head(POST, DICOM, SIZE, "Transfer-Encoding: chunked")),
         BAD,
         "closed",
     ),
     Case(
-        "40 MB behind a long head", pushed(head(POST, DICOM, SIZE, *["X: y"] * 200)), LONG, "closed"
+        "40 MB after a long head", pushed(head(POST, DICOM, SIZE, *["X: y"] * 200)), LONG, "closed"
     ),
     Case(
-        "40 MB behind a long target",
+        "40 MB after a long target",
         pushed(head(f"POST /{'x' * 9000} HTTP/1.1", DICOM, SIZE)),
         "414 target_too_long",
         "closed",
@@ -96,7 +96,7 @@ EARLY = [
     Case("40 MB of a header line", pushed(b"GET /livez HTTP/1.1\r\nX: "), LONG, "closed"),
     Case("40 MB of garbage", pushed(b"\x16\x03\x01"), BAD, "closed"),
     Case(
-        "40 MB behind a request that is the last",
+        "40 MB after a request that is the last",
         pushed(get("/livez", "Connection: close")),
         "200",
         "closed",
@@ -183,7 +183,7 @@ ENDLESS: dict[str, tuple[bytes, bytes, str]] = {
         CHUNK,
         TYPE,
     ),
-    "a body for nobody": (
+    "a body that no route reads": (
         head("POST /Zqmarker HTTP/1.1", "Transfer-Encoding: chunked"),
         CHUNK,
         "404 not_found",

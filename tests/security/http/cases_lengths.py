@@ -7,7 +7,7 @@ from tests.security.http.cases import DICOM, LENGTH, Case, chunked, cut, get, he
 BAD = "400 bad_request"
 TOO_LARGE = "413 body_too_large"
 CHUNKS = chunked(DICOM)
-# Answered by nobody who kept to the framing of the request before it.
+# A server that keeps to the framing of the request before it does not answer it.
 SMUGGLED = get("/smuggled")
 TEN = f"Content-Length: {10 * len(SMUGGLED)}"
 
@@ -97,7 +97,7 @@ LENGTHS = [
     ),
 ]
 
-# A body that nobody wants is skipped, not read as requests.
+# A body that no route reads is skipped, not read as requests.
 SKIPPED = [
     Case("GET with a body of requests", head("GET /livez HTTP/1.1", TEN) + SMUGGLED * 10, "200"),
     Case(

@@ -105,7 +105,7 @@ def _compressed() -> dict[str, bytes]:
 
 
 def _sound() -> dict[str, bytes]:
-    """Files whose texts nobody needs."""
+    """Files with texts that the service does not need."""
     everywhere = make_dicom(PIXELS, **_everywhere())
     uids = ("SOPInstanceUID", "StudyInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
     return {
@@ -122,7 +122,7 @@ def _sound() -> dict[str, bytes]:
 
 
 def _valued() -> dict[str, bytes]:
-    """Files with one value that is no value of its kind."""
+    """Files with one value that is not valid for its kind."""
     return {
         **{keyword: _replaced(keyword, HOLDER) for keyword in VALUES},
         **{keyword: _replaced(keyword, NUMBER) for keyword in NUMBERS},

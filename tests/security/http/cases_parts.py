@@ -30,7 +30,7 @@ def named(file_name: bytes) -> bytes:
     return disposed(b'form-data; name="file"; ' + file_name)
 
 
-def beside(*others: bytes) -> bytes:
+def with_file(*others: bytes) -> bytes:
     """Post a file with other fields."""
     return form(part(), *others)
 
@@ -42,7 +42,7 @@ HEADERS = [
     Case("a part's header of 9 kB", headed(b"X: " + b"x" * 9000), BROKEN),
     Case("a part's header of 1 MB", headed(b"X: " + b"x" * 1_000_000), BROKEN),
     Case("a part's header of 2000 lines", headed(*[b"X: y"] * 2000), BROKEN),
-    Case("1000 parts", beside(*[text_part("a", "b")] * 1000), BROKEN),
+    Case("1000 parts", with_file(*[text_part("a", "b")] * 1000), BROKEN),
     Case("100,000 empty parts", form(*[b""] * 100_000), BROKEN),
     Case("a folded header line", disposed(FILE.replace("; n", ";\r\n n")), EITHER),
     Case("a header line without a colon", form(b"nonsense\r\n" + part()), EITHER),
@@ -54,8 +54,8 @@ HEADERS = [
     ),
     Case("header names in capitals", form(part().replace(b"Disposition", b"DISPOSITION")), "200"),
     Case("parameters in capitals", disposed('FORM-DATA; NAME="file"; FILENAME="a"'), "200"),
-    Case("a part that says base64", headed(b"Content-Transfer-Encoding: base64"), EITHER),
-    Case("a part that says it is a script", headed(b"Content-Type: application/x-sh"), "200"),
+    Case("a part that declares base64", headed(b"Content-Transfer-Encoding: base64"), EITHER),
+    Case("a part that declares a script", headed(b"Content-Type: application/x-sh"), "200"),
     Case("a part with a type of 7 kB", headed(b"Content-Type: " + LONG), "200"),
 ]
 
@@ -66,7 +66,9 @@ NAMES = [
     Case("a name in other letters", disposed(FILE.replace("file", "FILE", 1)), OTHER_FIELD),
     Case("a name with blanks", disposed(FILE.replace("file", " file ", 1)), OTHER_FIELD),
     Case("a name with NUL", disposed(FILE.replace("file", "file\0", 1)), OTHER_FIELD),
-    Case("a name that is no UTF-8", disposed(b'form-data; name="\xff"; filename="a"'), OTHER_FIELD),
+    Case(
+        "a name that is not UTF-8", disposed(b'form-data; name="\xff"; filename="a"'), OTHER_FIELD
+    ),
     Case("a name of 7000 characters", disposed(b'form-data; name="' + LONG + b'"'), MISSING),
     Case(
         "a name in RFC 2231's way",
@@ -75,7 +77,7 @@ NAMES = [
     ),
     Case("a name without quotes", disposed("form-data; name=file; filename=slice.dcm"), "200"),
     Case("two names", disposed(FILE + '; name="threshold"'), f"{EITHER} | {OTHER_FIELD}"),
-    Case("a charset behind the name", disposed(FILE + "; charset=utf-8"), "200"),
+    Case("a charset after the name", disposed(FILE + "; charset=utf-8"), "200"),
     Case("many semicolons and quotes", named(b'filename="' + b'";"' * 2500 + b'"'), EITHER),
 ]
 
@@ -107,23 +109,23 @@ FILE_NAMES = [
 ]
 
 FIELDS = [
-    Case("two files in one field", beside(part()), "400 file_repeated"),
-    Case("a file and a text in one field", beside(text_part("file", "x")), "400 file_repeated"),
+    Case("two files in one field", with_file(part()), "400 file_repeated"),
+    Case("a file and a text in one field", with_file(text_part("file", "x")), "400 file_repeated"),
     Case(
         "a file in another field as well",
-        beside(part(DICOM, 'form-data; name="mask"; filename="b"')),
+        with_file(part(DICOM, 'form-data; name="mask"; filename="b"')),
         "400 file_unexpected",
     ),
     Case("a file in another field", disposed('form-data; name="a"; filename="b"'), OTHER_FIELD),
     Case(
         "the threshold as a file",
-        beside(part(b"0.1", 'form-data; name="threshold"; filename="b"')),
+        with_file(part(b"0.1", 'form-data; name="threshold"; filename="b"')),
         "400 file_unexpected | 400 threshold_invalid",
     ),
     Case("a list of files", disposed('form-data; name="file[]"; filename="b"'), OTHER_FIELD),
     Case("no field but the threshold", form(text_part("threshold", "0.1")), MISSING),
-    Case("a field that nobody asked for", beside(text_part("Zqmarker", "Zqmarker")), UNKNOWN),
-    Case("a charset field", beside(text_part("_charset_", "utf-7")), "200"),
+    Case("an unknown field", with_file(text_part("Zqmarker", "Zqmarker")), UNKNOWN),
+    Case("a charset field", with_file(text_part("_charset_", "utf-7")), "200"),
     Case("the file as text", form(text_part("file", DICOM)), NOT_UPLOADED),
     Case(
         "the file as text with DICOM's type",

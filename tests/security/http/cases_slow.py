@@ -19,7 +19,7 @@ class SlowClient:
     """A client that takes its time.
 
     Args:
-        name: says what is slow.
+        name: of what is slow.
         at_once: sent at first.
         piece: sent each second from then on, as long as the connection is open.
         answers: as those of `Case`.

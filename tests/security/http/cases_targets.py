@@ -134,8 +134,15 @@ PROXIES = [
     Case(
         "an absolute target of another host", get("http://Zqmarker.test/livez"), PROXIED, "either"
     ),
-    Case("an absolute target that is a lure", get(f"http://{LISTENER}/livez"), PROXIED, "either"),
-    Case("a lure that nobody knows", get(f"http://{LISTENER}/Zqmarker"), NOWHERE, "either"),
+    Case(
+        "an absolute target that is another server",
+        get(f"http://{LISTENER}/livez"),
+        PROXIED,
+        "either",
+    ),
+    Case(
+        "an unknown path of another server", get(f"http://{LISTENER}/Zqmarker"), NOWHERE, "either"
+    ),
     Case(
         "an absolute target with a user",
         get("http://a:Zqmarker@spine.test/livez"),

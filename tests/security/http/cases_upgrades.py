@@ -44,7 +44,9 @@ UPGRADES = [
         "100; 200",
     ),
     Case(
-        "h2c with a body that is no image", post(b"x", "application/dicom", *H2C), "415 not_dicom"
+        "h2c with a body that is not an image",
+        post(b"x", "application/dicom", *H2C),
+        "415 not_dicom",
     ),
     Case(
         "h2c for the last request",
@@ -127,7 +129,7 @@ UPGRADES = [
         }.items()
     ],
     Case(
-        "a WebSocket's frames behind it",
+        "a WebSocket's frames after it",
         get("/livez", "Connection: Upgrade", "Upgrade: websocket") + b"\x81\x85\0\0\0\0hello",
         f"200; {BAD} | closed",
         "either",

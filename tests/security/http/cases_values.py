@@ -165,7 +165,7 @@ THRESHOLDS = [
     Case("unknown parameters", asked("Zqmarker=Zqmarker&a=b"), UNKNOWN),
     Case("a name of 7,000 characters", asked("threshold" * 777), UNKNOWN),
     Case("a thousand names", asked("&".join(f"{n:x}=" for n in range(1500))), UNKNOWN),
-    Case("a misspelt name beside a right one", asked("threshold=1&treshold=1"), UNKNOWN),
+    Case("a misspelt name next to a right one", asked("threshold=1&treshold=1"), UNKNOWN),
     Case("a name of bytes above 127", asked("%ff%fe=1"), UNKNOWN),
     Case("an unknown field", filled(Zqmarker="Zqmarker"), UNKNOWN),
     Case("a field of 20 MB", filled(treshold="1" * 20_000_000), UNKNOWN),

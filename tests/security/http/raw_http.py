@@ -1,4 +1,4 @@
-"""Speak to a server over a plain socket: any bytes out in pieces, answers in, resets told apart."""
+"""Talk to a server over a plain socket: send any bytes in pieces, read answers, see resets."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class Connection:
             self._receive()
 
     def rest(self, limit_s: float | None = None) -> bytes:
-        """Wait for the end of the connection; return what came beside the answers."""
+        """Wait for the end of the connection; return what came besides the answers."""
         deadline = time.monotonic() + (self._limit_s if limit_s is None else limit_s)
         while self._has_more(deadline - time.monotonic()):
             self._receive()

@@ -1,4 +1,4 @@
-"""API keys and rates on real servers: who may ask, how often, and that no key is ever told."""
+"""API keys and rates on real servers: who may ask, how often, and that no key is ever disclosed."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def burst(port: int, *fields: str, count: int = 20) -> list[Answer]:
 
 
 def assert_limited(answers: list[Answer]) -> None:
-    """Check that a burst of three passed, and few beside it."""
+    """Check that a burst of three passed, and few besides."""
     found = Counter(map(outcome, answers))
     assert set(found) == {"200", "429 rate_limited"}
     assert found["200"] >= 3

@@ -22,9 +22,9 @@ from tests.security.http.cases_bodies import BODIES
 from tests.security.http.cases_boundaries import BOUNDARIES
 from tests.security.http.cases_chunks import CHUNKS_AND_ORDER
 from tests.security.http.cases_heads import HEADS
+from tests.security.http.cases_injections import INJECTIONS, TRAP
 from tests.security.http.cases_large import EARLY
 from tests.security.http.cases_lengths import FRAMING
-from tests.security.http.cases_lures import LURES, TRAP
 from tests.security.http.cases_parts import PARTS
 from tests.security.http.cases_targets import TARGETS
 from tests.security.http.cases_upgrades import UPGRADES
@@ -33,7 +33,7 @@ from tests.security.http.raw_http import HOST, Connection
 from tests.security.servers import Server
 
 CASES = [
-    *(*BOUNDARIES, *PARTS, *BODIES, *LURES, *FRAMING, *CHUNKS_AND_ORDER),
+    *(*BOUNDARIES, *PARTS, *BODIES, *INJECTIONS, *FRAMING, *CHUNKS_AND_ORDER),
     *(*HEADS, *UPGRADES, *TARGETS, *VALUES),
 ]
 # All of them take half a minute; each eighth, from all lists, is in `make test`.
@@ -53,7 +53,7 @@ def params(cases: list[Case], quick: int = 0) -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def lure() -> Iterator[socket.socket]:
+def listener() -> Iterator[socket.socket]:
     """A listener that the server must never connect to."""
     with socket.create_server((HOST, 0)) as listener:
         listener.setblocking(False)
@@ -66,13 +66,13 @@ def workers(server: Server) -> list[int]:
     return server.workers()
 
 
-def exchange(port: int, case: Case, lure_port: int) -> None:
+def exchange(port: int, case: Case, listener_port: int) -> None:
     """Play one case."""
     to_head = False
     with Connection(port) as connection:
         if isinstance(case.send, bytes):
             to_head = case.send.startswith(b"HEAD ")
-            connection.send(case.send.replace(LISTENER_PORT, b":%05d" % lure_port))
+            connection.send(case.send.replace(LISTENER_PORT, b":%05d" % listener_port))
         else:
             case.send(connection)
         answer = None
@@ -97,20 +97,20 @@ def exchange(port: int, case: Case, lure_port: int) -> None:
         assert (connection.rest(), connection.end) == (b"", "closed")
 
 
-def assert_never_connected(lure: socket.socket) -> None:
-    """Check that nobody has asked at the lure."""
+def assert_never_connected(listener: socket.socket) -> None:
+    """Check that the listener got no connection."""
     with pytest.raises(BlockingIOError):
-        lure.accept()
+        listener.accept()
 
 
 @pytest.mark.parametrize("case", [*params(CASES, QUICK), *params(EARLY)])
 def test_each_case_ends_as_it_may_and_the_next_request_is_answered(
-    server: Server, workers: list[int], lure: socket.socket, case: Case
+    server: Server, workers: list[int], listener: socket.socket, case: Case
 ) -> None:
-    exchange(server.port, case, lure.getsockname()[1])
+    exchange(server.port, case, listener.getsockname()[1])
     assert_answers(server.port, ORDINARY)
     assert all(map(process_tree.is_running, workers))
-    assert_never_connected(lure)
+    assert_never_connected(listener)
     assert not TRAP.exists()
     assert_quiet(server)
 

@@ -1,4 +1,4 @@
-"""What clients send is told to nobody, nobody is called, and one port is all that is open."""
+"""What clients send is not disclosed, the server calls no other, and only one port is open."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.security.http.cases_bodies import BODIES
 from tests.security.http.cases_boundaries import BOUNDARIES
 from tests.security.http.cases_chunks import CHUNKS_AND_ORDER
 from tests.security.http.cases_heads import HEADS
-from tests.security.http.cases_lures import LURES
+from tests.security.http.cases_injections import INJECTIONS
 from tests.security.http.cases_marked import MARK, marked_files
 from tests.security.http.cases_parts import PARTS
 from tests.security.http.cases_targets import TARGETS
@@ -46,14 +46,14 @@ MARKERS = (MARK.lower(), "99887766554433", "203.0.113.77")
 LOOPBACK = "0100007F"  # 127.0.0.1, as /proc/net/tcp writes it
 PAGES = ("/", "/docs.json", "/schema.json", "/metrics", "/livez", "/readyz", "/healthz")
 CASES: list[Case] = [
-    *(*BOUNDARIES, *PARTS, *BODIES, *LURES, *CHUNKS_AND_ORDER),
+    *(*BOUNDARIES, *PARTS, *BODIES, *INJECTIONS, *CHUNKS_AND_ORDER),
     *(*HEADS, *UPGRADES, *TARGETS, *VALUES),
 ]
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a server said and did while everything with a marker in it was sent.
+class Traces:
+    """What a server answered and did while everything with a marker in it was sent.
 
     Args:
         answers: with what each request was about.
@@ -121,7 +121,7 @@ def files_of(server: Server) -> set[Path]:
 
 
 @pytest.fixture(scope="module")
-def told(server: Server) -> Told:
+def traces(server: Server) -> Traces:
     """Send everything, and keep what came back."""
     answers = []
     with Connection(server.port) as connection:
@@ -136,38 +136,38 @@ def told(server: Server) -> Told:
                 assert answer is not None or connection.end == "closed", name
                 if answer is not None:
                     answers.append((name, answer))
-    return Told(answers, strangers, before)
+    return Traces(answers, strangers, before)
 
 
-def test_markers_of_every_kind_were_sent_and_answered(told: Told) -> None:
-    found = {outcome(answer) for _, answer in told.answers}
-    assert len(told.answers) > 300
+def test_markers_of_every_kind_were_sent_and_answered(traces: Traces) -> None:
+    found = {outcome(answer) for _, answer in traces.answers}
+    assert len(traces.answers) > 300
     assert {"200", "400 threshold_invalid", "404 not_found", "415 not_dicom"} <= found
     assert {"422 wrong_modality", "422 damaged_image", "422 not_finite"} <= found
 
 
-def test_no_answer_repeats_what_was_sent(told: Told) -> None:
-    for name, answer in told.answers:
+def test_no_answer_repeats_what_was_sent(traces: Traces) -> None:
+    for name, answer in traces.answers:
         assert answer.status < 500, name
         assert_says_nothing(answer, *MARKERS)
 
 
-def test_no_answer_quotes_a_library_or_a_traceback(told: Told) -> None:
-    for name, answer in told.answers:
+def test_no_answer_quotes_a_library_or_a_traceback(traces: Traces) -> None:
+    for name, answer in traces.answers:
         text = answer.raw.decode("latin-1")
         words = (*FOREIGN, *TRACES, str(ROOT), "/tmp/")  # noqa: S108 (looked for, not used)
-        # A page says what it serves; an error and a prediction do not.
+        # A page names what it serves; an error and a prediction do not.
         if answer.header("content-type") in ("application/json", "application/problem+json"):
             assert not [word for word in words if word in text], (name, text)
 
 
-def test_the_log_repeats_nothing_and_tells_of_no_fault(server: Server, told: Told) -> None:
+def test_the_log_repeats_nothing_and_reports_no_fault(server: Server, traces: Traces) -> None:
     for line in server.log.read_text(errors="replace").splitlines():
         assert not [mark for mark in MARKERS if mark in line.lower()], line
         assert not [word for word in (*TRACES, *FOREIGN, "ERROR") if word in line], line
 
 
-def test_no_metric_repeats_what_was_sent(server: Server, told: Told) -> None:
+def test_no_metric_repeats_what_was_sent(server: Server, traces: Traces) -> None:
     with Connection(server.port) as connection:
         connection.send(get("/metrics"))
         answer = connection.answer()
@@ -176,16 +176,16 @@ def test_no_metric_repeats_what_was_sent(server: Server, told: Told) -> None:
     assert_says_nothing(answer, *MARKERS)
 
 
-def test_no_file_was_made_and_none_holds_a_marker(server: Server, told: Told) -> None:
-    assert files_of(server) == told.files_before
+def test_no_file_was_made_and_none_holds_a_marker(server: Server, traces: Traces) -> None:
+    assert files_of(server) == traces.files_before
     for path in files_of(server):
         content = mark_of(path.read_bytes())
         assert not [mark for mark in MARKERS if mark in content], path
 
 
-def test_no_library_reports_home(server: Server, told: Told) -> None:
+def test_no_library_reports_home(server: Server, traces: Traces) -> None:
     # onnxruntime 1.32 keeps its telemetry's number in .ses, and then asks for the address of
-    # mobile.events.data.microsoft.com, which is too quick for `told` to see.
+    # mobile.events.data.microsoft.com, which is too quick for `traces` to see.
     assert not [path.name for path in server.temp.rglob("*") if path.is_file()]
 
 
@@ -201,11 +201,11 @@ def test_no_page_names_a_path_of_this_machine(server: Server) -> None:
         assert not [path for path in private if len(path) > 2 and path in text], page
 
 
-def test_nobody_was_called(told: Told) -> None:
-    assert not told.strangers
+def test_nobody_was_called(traces: Traces) -> None:
+    assert not traces.strangers
 
 
-def test_one_tcp_listener_is_all_that_can_be_reached(server: Server, told: Told) -> None:
+def test_one_tcp_listener_is_all_that_can_be_reached(server: Server, traces: Traces) -> None:
     assert process_tree.listeners(server.pids()) == [("tcp", LOOPBACK, server.port)]
 
 

@@ -37,7 +37,7 @@ Write = Callable[[bytes], Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a file whose name is nobody's business."""
+    """Write a file whose name must stay private."""
 
     def write(data: bytes) -> Path:
         path = tmp_path / f"{MARKER}.dcm"
@@ -69,7 +69,7 @@ async def async_client(server: Server) -> AsyncIterator[bentoml.AsyncHTTPClient]
 
 
 def assert_ours(raised: BentoMLException, kind: type[BentoMLException], code: str) -> None:
-    """Check that an exception is of the right class and says what the service said."""
+    """Check that an exception is of the right class and repeats what the service answered."""
     assert type(raised) is kind
     problem = json.loads(raised.message)
     assert set(problem) == FIELDS

@@ -1,4 +1,4 @@
-"""Clients that never end, are slow or do not read, against a real server: nobody else waits."""
+"""Clients that never end, are slow or do not read, against a real server: no other client waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More than the server can do: it says so, loses nothing and is itself again at once."""
+"""Under more load than it can take, the server refuses some, loses none and recovers at once."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ async def test_clients_that_vanish_leave_nothing_behind(
     assert third.descriptors <= first.descriptors
     assert third.threads <= first.threads
     # A tenth of what a thousand sent. The allocator holds 20 MB more at one look than at another:
-    # one round more and as much again tell that from a leak, which grows with each.
+    # one round more and as much again separate that from a leak, which grows with each.
     assert third.memory - first.memory < 40 * MB
     # None of the sixteen places is taken by one who is not there.
     answers = await server.ask_all([post(slice_file)] * 16)

@@ -84,7 +84,7 @@ class Soak:
 
     @property
     def allowed_mb_per_minute(self) -> float:
-        """The promise, or what a shorter run can tell."""
+        """The promise, or what a shorter run can show."""
         minutes = (self.ended_at - self.began_at) / 60
         return MB_PER_MINUTE + (0 if self.is_long else 1.5 * STEP_MB / minutes)
 
@@ -94,7 +94,7 @@ async def drive(server: Server, soak: Soak, slice_file: bytes, compressed_file: 
     good = [(post(slice_file), 200), (post(compressed_file), 200)]
     good.append((post(make_dicom(noise((12, 128, 128)))), 200))
     bad = refused(slice_file)
-    # The one that really sends 33 MB comes rarely, or the load is that and little else.
+    # The one that really sends 33 MB comes rarely, or they would be most of the load.
     largest = max(bad, key=lambda each: len(each[0]))
     bad.remove(largest)
 

@@ -1,4 +1,4 @@
-"""A server that is told to stop answers what it has, says so first, and leaves nothing behind."""
+"""A stopping server first fails readiness, answers what it has, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_sigterm_under_load_fails_readiness_first_and_answers_what_was_sen
     assert await server.has_ready_workers(n_workers, 15)
     await server.warm_up(slice_file, compressed_file)
     pixels = noise((64, 64))
-    # Beside the load its frames take three times as long as the drain.
+    # Under the load its frames take three times as long as the drain.
     long_file = post(make_dicom(np.broadcast_to(pixels, (900, *pixels.shape))))
     files = [post(slice_file), post(compressed_file)]
     probe = Probe()
@@ -87,7 +87,7 @@ async def test_sigterm_under_load_fails_readiness_first_and_answers_what_was_sen
         await probing
     long_one = await in_the_middle
     report(f"exit {code} after {ended_at - told_at:.1f} s, the long one {long_one.status}")
-    report(f"told: {dict(statuses(load.exchanges))}")
+    report(f"statuses: {dict(statuses(load.exchanges))}")
     report(f"/readyz: {dict(statuses(probe.exchanges))}")
     assert code == 0
     assert long_one.status == 200

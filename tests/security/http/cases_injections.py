@@ -1,4 +1,4 @@
-"""List what lures a server: pickles to execute, URLs and paths to open."""
+"""List what a careless server would execute or open: pickles, URLs and paths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.security.http.cases import DICOM, LISTENER, Case, form, part, post, t
 TYPE = "415 unsupported_media_type"
 NOT_DICOM = "415 not_dicom"
 NOT_UPLOADED = "400 file_not_uploaded"
-# Nobody makes it but a pickle that is executed.
+# Only a pickle that is executed makes it.
 TRAP = Path(tempfile.gettempdir()) / f"spine-trap-{os.getpid()}"
 
 
@@ -33,7 +33,7 @@ PICKLE_TYPES = (
     "application/x-pickle",
     "application/vnd.bentoml.multiple_outputs",
 )
-# What BentoML's runners say of a body in out-of-band buffers.
+# How BentoML's runners announce a body in out-of-band buffers.
 PAYLOAD = ("buffer-lengths: 10", "Payload-Container: PickleContainer", "args-number: 1")
 
 
@@ -54,7 +54,7 @@ PICKLES = [
     Case("a pickle as a file", form(part(PICKLE)), NOT_DICOM),
     Case("a pickle as the file's text", form(text_part("file", PICKLE)), NOT_UPLOADED),
     Case(
-        "a pickle in a part that says so",
+        "a pickle in a part that declares it",
         form(
             part(
                 PICKLE,
@@ -165,4 +165,4 @@ ELSEWHERE = [
     ),
 ]
 
-LURES = [*PICKLES, *ELSEWHERE]
+INJECTIONS = [*PICKLES, *ELSEWHERE]
