@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from preprocessing.percentiles import percentiles
 from preprocessing.resizing import resize_rows
+from preprocessing.window import window
 
 if TYPE_CHECKING:
     from preprocessing.dicom.reader import Slice
@@ -62,25 +62,6 @@ def to_input(image: Slice, spec: InputSpec) -> FloatArray:
     # Weights sum to 1 up to rounding: hold the promise of [0, 1].
     np.clip(resized, 0.0, 1.0, out=x[0, top : top + height, left : left + width])
     return x
-
-
-def window(
-    pixels: FloatArray, low_percentile: float, high_percentile: float
-) -> tuple[float, float]:
-    """Choose the values that become 0 and 1: two percentiles.
-
-    Percentiles tolerate single hot pixels, which darken the whole image under min-max scaling. If
-    both are the same value, but the image is not constant, the window is from minimum to maximum.
-
-    Args:
-        pixels: [H, W], finite.
-        low_percentile: becomes 0.
-        high_percentile: becomes 1.
-    """
-    low, high = percentiles(pixels, low_percentile, high_percentile)
-    if not high > low:
-        low, high = float(pixels.min()), float(pixels.max())
-    return low, high
 
 
 def scale_intensity(pixels: FloatArray, low: float, high: float) -> FloatArray:

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from preprocessing import InputSpec, Slice, read_image, to_input
-from preprocessing.percentiles import percentiles
 from preprocessing.resizing import resize, resize_matrix, resize_rows
-from preprocessing.transforms import fitted_shape, scale_intensity, window
+from preprocessing.transforms import fitted_shape, scale_intensity
+from preprocessing.window import percentiles, window
 from tests.dicom_files import make_dicom
 
 FACTS = read_image(make_dicom(np.zeros((2, 2), np.uint8))).facts

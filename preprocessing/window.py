@@ -1,4 +1,4 @@
-"""Compute two percentiles of an image exactly, without sorting it."""
+"""Choose the window, the values that become 0 and 1: two percentiles, computed without sorting."""
 
 from __future__ import annotations
 
@@ -23,6 +23,25 @@ _SAMPLE = 2048
 # Sorting more of the pixels than this takes longer than partitioning all of them.
 _SMALL_SHARE = 0.1
 _SIGN_BIT = np.uint32(1 << 31)
+
+
+def window(
+    pixels: FloatArray, low_percentile: float, high_percentile: float
+) -> tuple[float, float]:
+    """Choose the values that become 0 and 1: two percentiles.
+
+    Percentiles tolerate single hot pixels, which darken the whole image under min-max scaling. If
+    both are the same value, but the image is not constant, the window is from minimum to maximum.
+
+    Args:
+        pixels: [H, W], finite.
+        low_percentile: becomes 0.
+        high_percentile: becomes 1.
+    """
+    low, high = percentiles(pixels, low_percentile, high_percentile)
+    if not high > low:
+        low, high = float(pixels.min()), float(pixels.max())
+    return low, high
 
 
 def percentiles(pixels: FloatArray, low: float, high: float) -> tuple[float, float]:
