@@ -189,11 +189,16 @@ def test_the_command_that_is_printed_names_masks_and_exclusions(
 
 
 def test_a_training_says_which_model_is_served_now(
-    fitted: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fitted: dict[str, object],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Other tests save a spine_autoencoder into the store that all share.
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path))
     print_fit(fitted, tmp_path, as_json=False)
     out = capsys.readouterr().out
-    # It is called training_test; the store of the tests has no spine_autoencoder.
+    # It is called training_test; this store has no spine_autoencoder.
     assert "make serve serves the released model\n" in out
     assert "to serve this one: SPINE_MODEL=training_test:latest make serve\n" in out
 
