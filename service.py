@@ -90,7 +90,6 @@ class SpineAnomaly:
     def __init__(self) -> None:
         from serving.process.worker import freeze_heap  # uvicorn: not for the supervisor
 
-        log.info("settings: %s", SETTINGS)
         self.tag = str(self.stored.tag)
         with starting_decoders(SETTINGS.decode_threads) as self.decoders:
             runner = AutoencoderRunner()

@@ -9,6 +9,7 @@ RequestError                     status  code
 ├── UnknownParameter             400     parameter_unknown
 ├── BadThreshold                 400     threshold_invalid
 ├── BadAlarmRate                 400     alarm_rate_invalid
+├── DecidersConflict             400     deciders_conflict
 ├── Unauthorized                 401     unauthorized
 ├── UnknownPath                  404     not_found
 ├── WrongMethod                  405     method_not_allowed
@@ -22,6 +23,7 @@ RequestError                     status  code
 ├── ClientGone                   499     client_gone
 ├── InternalFault                500     internal_error
 ├── ModelUnavailable             503     model_unavailable
+├── MetricsUnavailable           503     metrics_unavailable
 ├── TooManyConnections           503     too_many_connections
 └── DeadlineExceeded             504     deadline_exceeded
 
@@ -101,10 +103,17 @@ class BadThreshold(RequestError):
 
 
 class BadAlarmRate(RequestError):
-    """It is not a number in (0, 1), a threshold came too, or it takes more studies."""
+    """It is not a number in (0, 1), or it takes more studies."""
 
     code = "alarm_rate_invalid"
     title = "The alarm rate is not valid"
+
+
+class DecidersConflict(RequestError):
+    """An alarm rate and a threshold came together."""
+
+    code = "deciders_conflict"
+    title = "An alarm rate and a threshold cannot both decide"
 
 
 class Unauthorized(RequestError):
@@ -227,6 +236,15 @@ class ModelUnavailable(RequestError):
     code = "model_unavailable"
     status = 503
     title = "The model cannot answer"
+
+
+class MetricsUnavailable(RequestError):
+    """The folder of the metrics is gone."""
+
+    code = "metrics_unavailable"
+    status = 503
+    title = "The metrics cannot be read"
+    retry_after_s = None  # only a restart brings them back
 
 
 class TooManyConnections(RequestError):

@@ -97,7 +97,7 @@ class Settings:
     def _shown(self, name: str) -> str:
         value = getattr(self, name)
         if name == "api_key":
-            return f"<{len(value)}>"
+            return f"{len(value)} key{'s' * (len(value) > 1)}" if value else "none"
         return ",".join(value) if isinstance(value, tuple) else str(value)
 
 

@@ -100,9 +100,16 @@ def count_prediction(prediction: Prediction) -> None:
         metrics().p_values.observe(prediction.p_value)
     else:
         metrics().out_of_scope.inc()
+    by_rate = prediction.threshold is None
     log.info(
-        "request %s: %s, p %.4f by %s, anomaly score %.2f, mse %.5f%s",
-        *(prediction.request_id, outcome, prediction.p_value, prediction.channel),
+        "request %s: %s at %s %g, p %.4f by %s, anomaly score %.2f, mse %.5f%s",
+        *(prediction.request_id, "alarm" if prediction.is_anomaly else "no alarm"),
+        *(
+            ("alarm_rate", prediction.alarm_rate)
+            if by_rate
+            else ("threshold", prediction.threshold)
+        ),
+        *(prediction.p_value, prediction.channel),
         *(prediction.anomaly_score, prediction.reconstruction_mse),
         "" if prediction.in_scope else ", out of scope",
     )

@@ -13,6 +13,7 @@ from model.store.served import names_file
 from serving.bento.served_model import ServedModel
 from serving.process.resources import WORKER_ENVIRON
 from serving.settings import Settings, SettingsError, settings
+from serving.telemetry import log
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -48,6 +49,7 @@ def check_start(stored: ServedModel) -> None:
     except ModelError as error:
         sys.exit(f"service: {error}")
     stored.pin()
+    log.info("settings: %s", settings())
     make_metrics_folder()
     warn_of_unknown_variables(os.environ)
     warn_if_open(asked_host(), settings())

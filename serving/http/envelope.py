@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Literal
 
 from preprocessing import ImageError
 from serving.contract import RAISED, REQUEST_ID
-from serving.errors import InternalFault, RequestError, Unauthorized, UnknownPath, WrongMethod
+from serving.errors import (
+    InternalFault,
+    MetricsUnavailable,
+    RequestError,
+    Unauthorized,
+    UnknownPath,
+    WrongMethod,
+)
 from serving.http.access import Headers, KeyRing, RateLimit
 from serving.problems import FIXED_HEADERS, MEDIA_TYPE, Problem, framework_problem
+from serving.process.metrics_folder import is_folder_gone
 from serving.settings import Access, Settings
 from serving.telemetry import count_refusal, log_fault, metrics
 
@@ -98,6 +106,8 @@ class Envelope:
             if scope["method"] not in path.methods:
                 raise WrongMethod(path.methods)
             self._admit(scope, path)
+            if scope["path"] == "/metrics" and is_folder_gone():
+                raise MetricsUnavailable("the folder of the metrics is gone; restart the server")
             await self.app(scope, receive, send)
         except Exception as error:
             request_id = scope[REQUEST_ID]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import PlainTextResponse
 
+from serving.contract import RAISED
+
 if TYPE_CHECKING:
     from prometheus_client import Counter, Gauge, Histogram
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -103,13 +105,16 @@ class Traffic:
             last_request.set_to_current_time()
         started = default_timer()
         start: Message = {}
+        is_logged = self._logged is not None and not is_skipped
 
         async def observed(message: Message) -> None:
-            nonlocal start
+            nonlocal start, is_logged
             if message["type"] == "http.response.start":
                 if not deadline.expired():
                     deadline.reschedule(None)
                 start = message
+                # The envelope logs it, and answers with another body than this one.
+                is_logged = is_logged and RAISED not in scope
             is_last = message["type"] == "http.response.body" and not message.get("more_body")
             took_s = default_timer() - started
             if is_last:
@@ -117,7 +122,7 @@ class Traffic:
                 answers.inc()
                 durations.observe(took_s)
             await send(message)
-            if is_last and self._logged is not None and not is_skipped:
+            if is_last and is_logged and self._logged is not None:
                 _access_log.info(
                     "%s (%s) (%s) %.3fms", *_exchange(scope, start, self._logged), took_s * 1e3
                 )

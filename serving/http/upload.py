@@ -12,6 +12,7 @@ from serving.contract import Upload
 from serving.errors import (
     BadAlarmRate,
     BadThreshold,
+    DecidersConflict,
     MissingFile,
     NotAnUpload,
     RepeatedFile,
@@ -25,6 +26,8 @@ FORM = "multipart/form-data"
 PARAMETERS = ("threshold", "alarm_rate")
 # RFC 7578, 4.6: a form may name the character set of its fields.
 _OTHER_FIELDS = ("file", "_charset_")
+_IN_QUERY = "the query has a parameter"
+_IN_FORM = "the form has a field"
 # Only one way to match any text: `\d+\.?\d*` would try each split of a long run of digits.
 _DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 # A double's shortest form has 24 characters at most.
@@ -54,13 +57,13 @@ def read_upload(
         parts = parse_multipart(body, boundary)
         data = bytes(take_file(parts))
         fields = [part for part in parts if part.name not in _OTHER_FIELDS]
-        _check_names((part.name for part in fields), "the form has a field")
+        _check_names((part.name for part in fields), _IN_FORM)
         asked += [(part.name, _text(part)) for part in fields]
-    _check_names((name for name, _ in asked), "the query has a parameter")
+    _check_names((name for name, _ in asked), _IN_QUERY)
     threshold = parse_threshold([text for name, text in asked if name == "threshold"])
     alarm_rate = parse_alarm_rate([text for name, text in asked if name == "alarm_rate"])
     if threshold is not None and alarm_rate is not None:
-        raise BadAlarmRate("send either an alarm_rate or a threshold; only one can decide")
+        raise DecidersConflict("send either an alarm_rate or a threshold; only one can decide")
     return Upload(data, threshold, alarm_rate, received_at)
 
 
@@ -70,13 +73,13 @@ def _check_names(names: Iterable[str], found: str) -> None:
     Raises:
         UnknownParameter: names the nearest of ours; what the client wrote is not repeated.
     """
+    known = (*PARAMETERS, "file") if found == _IN_FORM else PARAMETERS
     for name in names:
-        if name not in PARAMETERS:
-            near = get_close_matches(name[:_MAX_NAME_LENGTH].lower(), PARAMETERS, n=1)
+        if name not in known:
+            near = get_close_matches(name[:_MAX_NAME_LENGTH].lower(), known, n=1)
             hint = f"did you mean {near[0]!r}? It" if near else "it"
-            raise UnknownParameter(
-                f"{found} that /predict does not take; {hint} takes {' and '.join(PARAMETERS)}"
-            )
+            listed = f"{', '.join(known[:-1])} and {known[-1]}"
+            raise UnknownParameter(f"{found} that /predict does not take; {hint} takes {listed}")
 
 
 def _text(part: Part) -> str:
@@ -93,6 +96,8 @@ def take_file(parts: list[Part]) -> memoryview:
     """
     named = [part for part in parts if part.name == "file"]
     if not named:
+        # A misspelt name first: it may be that of the file.
+        _check_names((part.name for part in parts if part.name not in _OTHER_FIELDS), _IN_FORM)
         raise MissingFile("send the DICOM file in the form field 'file'")
     if len(named) > 1:
         raise RepeatedFile(f"send one file a request; the field 'file' came {len(named)} times")
@@ -115,7 +120,8 @@ def parse_threshold(texts: list[str]) -> float | None:
     Raises:
         BadThreshold: not a finite number of 0 or more, or two that differ.
     """
-    return _one_number(texts, "threshold", BadThreshold)
+    wanted = "a finite decimal number of 0 or more, such as 0.02"
+    return _one_number(texts, "threshold", BadThreshold, wanted)
 
 
 def parse_alarm_rate(texts: list[str]) -> float | None:
@@ -127,13 +133,16 @@ def parse_alarm_rate(texts: list[str]) -> float | None:
     Raises:
         BadAlarmRate: not a number above 0 and below 1, or two that differ.
     """
-    rate = _one_number(texts, "alarm_rate", BadAlarmRate)
+    wanted = "a decimal number above 0 and below 1, such as 0.05"
+    rate = _one_number(texts, "alarm_rate", BadAlarmRate, wanted)
     if rate is not None and not 0 < rate < 1:
-        raise BadAlarmRate("alarm_rate must lie above 0 and below 1, such as 0.05")
+        raise BadAlarmRate(f"alarm_rate must be {wanted}")
     return rate
 
 
-def _one_number(texts: list[str], name: str, error: type[RequestError]) -> float | None:
+def _one_number(
+    texts: list[str], name: str, error: type[RequestError], wanted: str
+) -> float | None:
     """Read one number of 0 or more; float() alone takes '1_0', 'nan' and other scripts' digits."""
     values = set()
     for text in texts:
@@ -144,7 +153,7 @@ def _one_number(texts: list[str], name: str, error: type[RequestError]) -> float
             continue
         value = float(text) if _DECIMAL.fullmatch(text) else math.nan
         if not (math.isfinite(value) and value >= 0):
-            raise error(f"{name} must be a finite decimal number of 0 or more, such as 0.02")
+            raise error(f"{name} must be {wanted}")
         values.add(value + 0.0)  # no negative zero in an answer
     if len(values) > 1:
         raise error(f"{name} came twice with different values; send it once")

@@ -35,6 +35,7 @@ def supervise(listener: socket.socket, settings: Settings) -> None:
         settings: of this server.
     """
     logging.config.dictConfig(LOGGING)
+    log.info("settings: %s", settings)
     count = n_workers(settings)
     make_metrics_folder()
     log.info("starting %d workers on %s port %d", count, *listener.getsockname()[:2])

@@ -114,7 +114,7 @@ async def test_only_one_can_decide(client: httpx.AsyncClient, dicom: bytes) -> N
     answer = await client.post(
         "/predict?threshold=0.5", files={"file": dicom}, data={"alarm_rate": "0.1"}
     )
-    assert_problem(answer, 400, "alarm_rate_invalid")
+    assert_problem(answer, 400, "deciders_conflict")
 
 
 async def test_a_slice_of_a_kind_that_was_not_calibrated_is_answered_out_of_scope(
@@ -167,15 +167,32 @@ async def test_a_name_that_is_not_taken_is_refused_with_the_nearest_that_is(
     text, file = "Doe^John", {"file": dicom}
     in_query = await client.post("/predict", params={name: text}, files=file)
     in_form = await client.post("/predict", files=file, data={name: text})
-    for where, answer in (
-        ("the query has a parameter", in_query),
-        ("the form has a field", in_form),
+    for where, known, answer in (
+        ("the query has a parameter", "threshold and alarm_rate", in_query),
+        ("the form has a field", "threshold, alarm_rate and file", in_form),
     ):
         problem = assert_problem(answer, 400, "parameter_unknown")
-        assert problem["detail"] == (
-            f"{where} that /predict does not take; {hint} takes threshold and alarm_rate"
-        )
+        assert problem["detail"] == (f"{where} that /predict does not take; {hint} takes {known}")
         assert "Doe" not in answer.text
+
+
+@pytest.mark.parametrize("name", ["flie", "fiel", "File", "file[]"])
+async def test_a_misspelt_file_field_is_named_before_the_file_is_missed(
+    client: httpx.AsyncClient, dicom: bytes, name: str
+) -> None:
+    for fields in ({"files": {name: dicom}}, {"files": {"file": dicom}, "data": {name: "3"}}):
+        answer = await client.post("/predict", **fields)
+        detail = assert_problem(answer, 400, "parameter_unknown")["detail"]
+        assert "did you mean 'file'?" in detail
+
+
+@pytest.mark.parametrize("rate", ["five", "-1", "0", "1"])
+async def test_an_alarm_rate_is_refused_with_its_range(
+    client: httpx.AsyncClient, dicom: bytes, rate: str
+) -> None:
+    answer = await post(client, dicom, f"/predict?alarm_rate={rate}")
+    detail = assert_problem(answer, 400, "alarm_rate_invalid")["detail"]
+    assert "above 0 and below 1" in detail
 
 
 @pytest.mark.parametrize("threshold", ["0." + "1" * 63, " " * 61 + "0.05", "1" * 100_000 + "x"])
@@ -241,7 +258,7 @@ async def test_the_file_must_come_exactly_once_and_as_a_file(
 ) -> None:
     upload = ("a.dcm", dicom)
     for files, code in [
-        ([("image", upload)], "file_missing"),
+        ([("image", upload)], "parameter_unknown"),
         ([("file", upload), ("file", upload)], "file_repeated"),
         ([("file", upload), ("other", upload)], "file_unexpected"),
         ([("file", (None, "http://127.0.0.1:9/slice.dcm"))], "file_not_uploaded"),

@@ -42,7 +42,8 @@ def test_each_variable_is_read_and_printed() -> None:
     assert settings.api_key == ("one", "two")
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1")
     assert settings.max_upload_bytes == 8_000_000
-    shown = environ | {"SPINE_API_KEY": "<2>"}
+    assert "SPINE_API_KEY=none " in str(Settings())
+    shown = environ | {"SPINE_API_KEY": "2 keys"}
     assert str(settings) == " ".join(f"{name}={value}" for name, value in shown.items())
 
 

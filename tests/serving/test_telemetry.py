@@ -84,6 +84,8 @@ def test_an_answer_is_counted_by_its_outcome_and_its_p_value_if_in_scope(
     changes = [after - old for after, old in zip(counts(), before, strict=True)]
     assert changes == pytest.approx([1, 1, 0.03, 1])
     assert lines == [
-        "request an-id: anomaly, p 0.0300 by spot, anomaly score 1.50, mse 0.02340",
-        "request an-id: normal, p 0.0300 by spot, anomaly score 1.50, mse 0.02340, out of scope",
+        "request an-id: alarm at alarm_rate 0.05, p 0.0300 by spot, anomaly score 1.50,"
+        " mse 0.02340",
+        "request an-id: no alarm at alarm_rate 0.05, p 0.0300 by spot, anomaly score 1.50,"
+        " mse 0.02340, out of scope",
     ]

@@ -8,6 +8,7 @@ from tests.security.http.cases import DICOM, Case, form, part, post, text_part
 
 BAD_THRESHOLD = "400 threshold_invalid"
 BAD_RATE = "400 alarm_rate_invalid"
+CONFLICT = "400 deciders_conflict"
 UNKNOWN = "400 parameter_unknown"
 
 NUMBERS = (
@@ -191,11 +192,11 @@ RATES = [
     Case("an alarm rate of 10,000 digits in the form", filled(alarm_rate="1" * 10_000), BAD_RATE),
     Case("the same alarm rate twice", asked("alarm_rate=0.1&alarm_rate=0.10"), "200"),
     Case("two alarm rates", asked("alarm_rate=0.1&alarm_rate=0.2"), BAD_RATE),
-    Case("an alarm rate and a threshold", asked("alarm_rate=0.1&threshold=0.1"), BAD_RATE),
+    Case("an alarm rate and a threshold", asked("alarm_rate=0.1&threshold=0.1"), CONFLICT),
     Case(
         "an alarm rate in the query and a threshold in the form",
         form(part(), text_part("threshold", "1"), target="/predict?alarm_rate=0.1"),
-        BAD_RATE,
+        CONFLICT,
     ),
     Case("both are bad", asked("alarm_rate=nan&threshold=nan"), BOTH),
 ]

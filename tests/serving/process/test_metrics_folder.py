@@ -14,6 +14,7 @@ import pytest
 
 from tests.mount_namespace import unshare
 from tests.root import ROOT
+from tests.serving.problems import assert_problem
 from tests.serving.server import bentoml_serve, serve
 
 Serve = Callable[..., AbstractContextManager[tuple[str, subprocess.Popen[bytes]]]]
@@ -67,6 +68,13 @@ def test_answers_go_on_when_the_folder_is_gone(
         bad = f"{url}/predict?threshold=x"
         assert httpx.post(bad, files={"file": dicom}).status_code == 400
         assert httpx.get(f"{url}/nothing").status_code == 404
+        assert_problem(httpx.get(f"{url}/metrics"), 503, "metrics_unavailable")
+        text = (tmp_path / "log").read_text()
+        assert text.count("refused: 503 metrics_unavailable") == 1
+        assert text.count("settings: SPINE_") == 1
+        # One line for each refusal: the access line would name another answer.
+        assert text.count("refused: 415 not_dicom") == 1
+        assert "status=415" not in text
 
 
 def test_a_worker_that_starts_when_the_folder_is_gone_answers_without_metrics(
