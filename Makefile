@@ -85,7 +85,7 @@ $(TOOLS_READY): requirements/dev.txt $(SERVE_READY)
 $(DEV_READY): $(TOOLS_READY) $(TRAIN_READY)
 	@touch $@
 
-serve: $(SERVE_READY) ## answer POST /predict on PORT (8000), with the newest model of the store
+serve: $(SERVE_READY) ## answer POST /predict on PORT (8000), with the model in production, else the newest
 	@$(BIN)/python -m model.store import $(RELEASED) > /dev/null
 	@$(BIN)/python -m serving.process.preflight --host "$$typed_HOST" --port "$$typed_PORT"
 	@exec $(BIN)/bentoml serve service:SpineAnomaly --host "$$typed_HOST" --port "$$typed_PORT" --timeout-graceful-shutdown 20

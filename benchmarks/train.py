@@ -108,7 +108,7 @@ def table(parts: Sequence[Part]) -> str:
 @click.option("--parts", "names", default=",".join(PARTS), show_default=True)
 @click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Save here.")
 def main(phantoms: int, steps: int, threads: int | None, names: str, path: Path | None) -> None:
-    r"""Train and clean on phantoms for a few steps, with the networks and choices of `fit`.
+    """Train and clean on phantoms for a few steps, with the networks and choices of `fit`.
 
     \b
     read         decode, window, resize, keep
@@ -119,7 +119,7 @@ def main(phantoms: int, steps: int, threads: int | None, names: str, path: Path 
     clean        steps of a round's folds, side by side; its memory is that of a round of any length
 
     Example: python -m benchmarks.train --steps 40
-    """
+    """  # noqa: D301  # click wants the backspace itself
     chosen = names.split(",")
     if unknown := set(chosen) - set(PARTS):
         raise click.UsageError(f"unknown: {', '.join(unknown)}; known: {', '.join(PARTS)}")

@@ -15,14 +15,14 @@ from model.store.find import STAGES
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    r"""Keep, move and promote the models of the BentoML store.
+    """Keep, move and promote the models of the BentoML store.
 
     \b
     Example:
       python -m model.store import site.bentomodel
       python -m model.store tag spine_autoencoder:v7 stage=production
       python -m model.store rollback spine_autoencoder
-    """
+    """  # noqa: D301  # click wants the backspace itself
 
 
 @main.command("import")
@@ -55,7 +55,7 @@ def export_command(tag: str, path: Path) -> None:
 def list_command(as_json: bool) -> None:
     """List the stored models: tag, stages, alarm rate and bound, number of studies and images.
 
-    "served" marks the version that a server takes when SPINE_MODEL names the model alone.
+    "served" marks the model that a server takes without SPINE_MODEL.
 
     Example: python -m model.store list
     """

@@ -67,9 +67,10 @@ def find_directory(tag: str = DEFAULT_NAME, models: Path | None = None) -> Path:
         try:
             version = (folder / "latest").read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ModelNotFound(
-                f"the model store has no {name}; make serve imports the released one"
-            ) from error
+            advice = "python -m model.store list names what it holds"
+            if name == DEFAULT_NAME:
+                advice = "make serve imports the released one"
+            raise ModelNotFound(f"the model store has no {name}; {advice}") from error
     # `latest` may contain anything; a damaged name is not printed.
     if not _TAG.fullmatch(f"{name}:{version}") or version.strip(".") == "":
         raise ModelNotFound(f"the model store names no valid version of {name}")

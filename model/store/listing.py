@@ -9,7 +9,7 @@ from typing import Any
 
 from model.errors import ModelError
 from model.spec import STORE_FILE, load_spec
-from model.store.find import stages_of, store_home
+from model.store.find import DEFAULT_NAME, stages_of, store_home
 from model.store.served import choose_served
 
 # The entries of a model's record that are listed.
@@ -24,7 +24,7 @@ class StoredModel:
         tag: name:version.
         stages: those that it holds.
         is_latest: the newest one.
-        is_served: the one that a server takes when SPINE_MODEL names the model alone.
+        is_served: the one that a server takes without SPINE_MODEL.
         created: when it was saved, ISO 8601.
         facts: the values of SHOWN.
         problem: why it cannot be served, in one line; empty where it can.
@@ -62,7 +62,7 @@ def _describe_all(versions: Path) -> Iterator[StoredModel]:
     except (OSError, UnicodeDecodeError):
         latest = ""
     try:
-        served = choose_served(versions.name).folder
+        served = choose_served(DEFAULT_NAME).folder
     except ModelError:  # a server would not start
         served = None
     for folder in sorted(p for p in versions.iterdir() if p.is_dir()):

@@ -45,10 +45,18 @@ def read_address(host: str | None, port: str | None, environ: Mapping[str, str])
     """
     host = host or environ.get("BENTOML_HOST") or "0.0.0.0"  # noqa: S104  # it is a server
     check_host(host)
-    text = port or environ.get("PORT") or "8000"
+    return host, read_port(port or environ.get("PORT") or "8000")
+
+
+def read_port(text: str) -> int:
+    """Read a port's number.
+
+    Raises:
+        StartError: it is not one.
+    """
     if not (re.fullmatch(r"[0-9]{1,5}", text) and 0 < int(text) < 65536):
         raise StartError(f"the port {text[:20]!r} is not a number from 1 to 65535")
-    return host, int(text)
+    return int(text)
 
 
 def check_host(host: str) -> None:
@@ -138,19 +146,20 @@ def _is_loopback(host: str) -> bool:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
-def main(host: str, port: int) -> None:
+@click.option("--port", default="8000", show_default=True)
+def main(host: str, port: str) -> None:
     """Check settings, model, port and disk before `bentoml serve`; exit 1 with one line.
 
     Example: python -m serving.process.preflight --port 8000
     """
     try:
         check_host(host)
+        number = read_port(port)
         check_model(read_settings(os.environ))
         for folder in (store_home(), Path(tempfile.gettempdir())):
             if reason := why_not_writable(folder):
                 raise StartError(f"BentoML cannot write to {folder} ({reason})")
-        listen(host, port).close()
+        listen(host, number).close()
     except (SettingsError, ModelError, StartError) as error:
         click.echo(f"preflight: {error}", err=True)
         sys.exit(1)

@@ -29,7 +29,7 @@ from serving.telemetry import LOGGING, log
 MODELS = Path(__file__).parents[3] / "models"
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--host", help="IP address to listen on: BENTOML_HOST, or all (0.0.0.0) without it.")
 @click.option("--port", help="Port to listen on: PORT, or 8000 without it.")
 def main(host: str | None, port: str | None) -> None:

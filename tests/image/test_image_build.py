@@ -120,7 +120,7 @@ def test_without_an_engine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "line"),
     [
-        ("nosuch", "the model store has no nosuch; make serve imports the released one"),
+        ("nosuch", "the model store has no nosuch; python -m model.store list names what it holds"),
         ("nosuch.bentomodel", "nosuch.bentomodel is not a file"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,9 +61,7 @@ def test_from_a_file_to_production_and_back(tmp_path: Path, files: tuple[Path, P
         assert done(tmp_path, "tag", f"site:v{n}", "stage=production") == f"site:v{n}"
     assert done(tmp_path, "find", "site:production") == "site:v2"
     lines = done(tmp_path, "list").splitlines()
-    assert lines[0].startswith(
-        "site:v2  production, latest, served  alarm_rate 0.05  alarm_rate_bound "
-    )
+    assert lines[0].startswith("site:v2  production, latest  alarm_rate 0.05  alarm_rate_bound ")
     assert lines[1].startswith("site:v1  -  alarm_rate 0.05  alarm_rate_bound ")
     assert done(tmp_path, "rollback", "site") == "site:v1"
     assert done(tmp_path, "find", "site:production") == "site:v1"
@@ -71,10 +70,23 @@ def test_from_a_file_to_production_and_back(tmp_path: Path, files: tuple[Path, P
         ("site:v2", [], True, ""),
         ("site:v1", ["production"], False, ""),
     ]
-    assert [model["is_served"] for model in listed] == [False, True]
     again = done(tmp_path, "export", "site:production", tmp_path / "again.bentomodel")
     assert done(tmp_path / "other", "import", again) == "site:v1"
     assert done(tmp_path / "other", "find", "site:production") == "site:v1"
+
+
+def test_only_what_a_server_takes_by_default_is_listed_as_served(
+    model_store: Path, tmp_path: Path, files: tuple[Path, Path]
+) -> None:
+    done(tmp_path, "import", files[0])
+    versions = tmp_path / "models" / "spine_autoencoder"
+    for n in (1, 2):
+        shutil.copytree(find_directory("spine_autoencoder"), versions / f"v{n}")
+    (versions / "latest").write_text("v2")
+    for served in ("v2", "v1"):
+        listed = json.loads(done(tmp_path, "list", "--json"))
+        assert [m["tag"] for m in listed if m["is_served"]] == [f"spine_autoencoder:{served}"]
+        done(tmp_path, "tag", "spine_autoencoder:v1", "stage=production")
 
 
 def test_imports_at_the_same_time_make_one_whole_model(
@@ -92,7 +104,7 @@ def test_imports_at_the_same_time_make_one_whole_model(
     ]
     assert [process.communicate()[0] for process in imports] == ["site:v1\n"] * 4
     assert {path.name for path in (tmp_path / "models" / "site").iterdir()} == {"v1", "latest"}
-    assert done(tmp_path, "list").startswith("site:v1  latest, served  alarm_rate")
+    assert done(tmp_path, "list").startswith("site:v1  latest  alarm_rate")
 
 
 def test_a_damaged_model_is_listed_with_what_is_wrong(
@@ -103,7 +115,7 @@ def test_a_damaged_model_is_listed_with_what_is_wrong(
     (tmp_path / "models" / "site" / "v1" / "model.yaml").write_text(":")
     listed = done(tmp_path, "list")
     assert "site:v1  -  model.yaml is not the file that was saved; import the model again" in listed
-    assert "site:v2  latest, served  alarm_rate" in listed
+    assert "site:v2  latest  alarm_rate" in listed
 
 
 def test_what_cannot_be_done_is_one_line(tmp_path: Path, files: tuple[Path, Path]) -> None:

@@ -114,10 +114,24 @@ def test_a_taken_port_is_named(model_store: Path, taken_port: int) -> None:
     assert_one_line(done, f"127.0.0.1 port {taken_port}", "in use", "choose another port")
 
 
+def test_what_is_no_port_is_one_line() -> None:
+    done = run("serving.process.preflight", "--port", "abc")
+    assert_one_line(done, "the port 'abc' is not a number from 1 to 65535")
+
+
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     assert_one_line(
         run("serving.process.preflight", BENTOML_HOME=str(tmp_path)), "spine_autoencoder"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("spine_autoencoder", "make serve imports"), ("nope", "python -m model.store list")],
+)
+def test_a_missing_model_comes_with_advice(tmp_path: Path, name: str, advice: str) -> None:
+    done = run("serving.process.preflight", BENTOML_HOME=str(tmp_path), SPINE_MODEL=name)
+    assert_one_line(done, f"no {name}", advice)
 
 
 def test_a_damaged_model_is_named(damaged_home: Path) -> None:
