@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 from dataclasses import dataclass
 from functools import cache
@@ -90,6 +91,12 @@ def metrics() -> Metrics:
             "spine_out_of_scope", "Slices of a kind that the calibration has none of"
         ),
     )
+
+
+def metrics_are_gone() -> bool:
+    """Whether the folder in which this process counts was removed since it started."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return folder is not None and not Path(folder).is_dir()
 
 
 def count_prediction(prediction: Prediction) -> None:

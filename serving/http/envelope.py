@@ -23,9 +23,8 @@ from serving.errors import (
 )
 from serving.http.access import Headers, KeyRing, RateLimit
 from serving.problems import FIXED_HEADERS, MEDIA_TYPE, Problem, framework_problem
-from serving.process.metrics_folder import is_folder_gone
 from serving.settings import Access, Settings
-from serving.telemetry import count_refusal, log_fault, metrics
+from serving.telemetry import count_refusal, log_fault, metrics, metrics_are_gone
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -106,7 +105,7 @@ class Envelope:
             if scope["method"] not in path.methods:
                 raise WrongMethod(path.methods)
             self._admit(scope, path)
-            if scope["path"] == "/metrics" and is_folder_gone():
+            if scope["path"] == "/metrics" and metrics_are_gone():
                 raise MetricsUnavailable("the folder of the metrics is gone; restart the server")
             await self.app(scope, receive, send)
         except Exception as error:

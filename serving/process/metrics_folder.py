@@ -87,12 +87,6 @@ def count_there() -> bool:
     return True
 
 
-def is_folder_gone() -> bool:
-    """Whether the folder in which this worker counts was removed since."""
-    folder = os.environ.get(_PROMETHEUS)
-    return folder is not None and not Path(folder).is_dir()
-
-
 def _forget_the_dead(place: Path) -> None:
     """Remove what dead workers had in progress; their counts stay, or sums would fall."""
     for file in place.glob("gauge_live*_*.db"):
