@@ -176,7 +176,7 @@ async def test_a_name_that_is_not_taken_is_refused_with_the_nearest_that_is(
         assert "Doe" not in answer.text
 
 
-@pytest.mark.parametrize("name", ["flie", "fiel", "File", "file[]"])
+@pytest.mark.parametrize("name", ["filee", "files", "File", "file[]"])
 async def test_a_misspelt_file_field_is_named_before_the_file_is_missed(
     client: httpx.AsyncClient, dicom: bytes, name: str
 ) -> None:
