@@ -101,7 +101,7 @@ def test_the_page_works_as_it_opens_and_asks_no_other_host(
     assert (status, answer["threshold"]) == (200, 0.25)
     page.get_by_placeholder("alarm_rate").fill("0.1")
     status, answer = execute(page)
-    assert (status, answer["code"]) == (400, "alarm_rate_invalid")
+    assert (status, answer["code"]) == (400, "deciders_conflict")
     page.get_by_placeholder("threshold").fill("")
     page.locator(".opblock-section-request-body select").select_option("application/dicom")
     page.locator("input[type=file]").set_input_files(
