@@ -310,5 +310,19 @@ def fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
+def run() -> None:
+    """Run the command line; a package that is not installed is one line, not a traceback."""
+    try:
+        main()
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "model", "preprocessing", "training"):
+            raise
+        fail(
+            f"{missing} is not installed for {sys.executable}; make train installs what training"
+            " needs into .venv: use .venv/bin/python"
+        )
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -1,4 +1,4 @@
-"""Show progress with an ETA on stderr, and only where a person watches."""
+"""Show progress with an ETA on stderr: bars on a terminal, else a line each tenth of the steps."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -69,12 +70,20 @@ def track_fit(options: Options) -> Iterator[Hooks]:
     on_cpu = options.device == "cpu"
     steps = Steps(options.config, min(options.config.folds, options.threads) if on_cpu else 1)
     with _bars(_TimeLeft(steps)) as bars:
+        printed: tuple[str, int] | None = None
         reading = bars.add_task("reading files", total=None)
         training = bars.add_task("training steps", total=steps.total, of_run=True)
 
         def take(place: Place, metrics: StretchMetrics | None) -> None:
             steps.take(place, metrics)
-            text = describe_place(steps) + (f", loss {metrics.loss:.4f}" if metrics else "")
+            nonlocal printed
+            stage, left = describe_place(steps), describe_time_left(steps)
+            here = (stage, 10 * steps.done // max(1, steps.total))
+            if bars.disable and here != printed:
+                printed = here
+                done = f"{stage}: {steps.done} of {steps.total} steps"
+                click.echo(f"{done}, {left}" if left else done, err=True)
+            text = stage + (f", loss {metrics.loss:.4f}" if metrics else "")
             bars.update(training, completed=steps.done, total=steps.total, description=text)
 
         def on_file(done: int, total: int) -> None:

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from training.evaluation.evaluate import Evaluation
 
 # Enough to see a training run, not for a model that is of any use.
-TRIAL = (
-    *("--name", "trial", "--rounds", "1", "--cap", "0.9"),
-    *("--steps", "100", "--anatomy-steps", "50", "--inspector-steps", "100"),
-)
+TRIAL = "--rounds 1 --steps 100 --anatomy-steps 50 --inspector-steps 100 --cap 0.9"
 
 
 def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
@@ -101,7 +98,9 @@ def print_phantoms(out: Path, count: int, as_json: bool) -> None:
         return
     console = _console()
     console.out(f"{count} phantoms and truth.csv in {out}", highlight=False)
-    console.out(f"next, in minutes: {command('fit', out, *TRIAL)}", highlight=False)
+    # By make, which installs torch: drawing phantoms needs none.
+    trial = shlex.join(["make", "train", f"DATA={out}", "NAME=trial", f"ARGS={TRIAL}"])
+    console.out(f"next, in minutes: {trial}", highlight=False)
 
 
 def print_evaluation(evaluation: Evaluation, folder: Path, as_json: bool) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from model.runtime import load_model
 from model.store.find import find_directory
+from tests.root import ROOT
 from tests.training.small import small_options
 from training import options as choices
 from training import run
@@ -226,11 +228,30 @@ def test_the_command_that_is_printed_after_phantoms_works(
     folder = tmp_path / "my phantoms"
     list(write_phantoms(folder, 30, seed=3, size=96))
     print_phantoms(folder, 30, as_json=False)
-    command = printed(capsys, "next, in minutes: ")
+    words = shlex.split(printed(capsys, "next, in minutes: "))
+    assert words[:3] == ["make", "train", f"DATA={folder}"]
     quicker = ["--out", str(tmp_path / "run"), *SMALL]  # the last one counts
-    done = run_printed(f"{command} {shlex.join(quicker)}")
+    words[-1] += f" {shlex.join(quicker)}"
+    # A make that runs the tests hands its own variables on.
+    done = run_printed(shlex.join(words), MAKEFLAGS="")
     assert done.returncode == 0, done.stderr
     assert "trial:" in done.stdout
+    # stderr is not a terminal here: lines in place of bars.
+    assert re.search(r"^training the model: \d+ of \d+ steps", done.stderr, re.MULTILINE)
+
+
+def test_a_missing_package_is_one_line() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.argv = ['training', 'fit', 'tests'];"
+        "from training.__main__ import run; run()"
+    )
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("training: torch is not installed")
+    assert ".venv/bin/python" in line
 
 
 def test_commands_are_quoted_for_a_shell() -> None:
