@@ -71,6 +71,7 @@ def test_a_file_is_read_or_refused_as_its_class_says(case: Case) -> None:
     check(case, *outcome(case.build()))
 
 
+@pytest.mark.heavy
 # Only Linux sets a process's peak back; macOS lacks /proc.
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("case", EXPENSIVE, ids=lambda case: case.name)

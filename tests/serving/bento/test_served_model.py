@@ -62,6 +62,7 @@ def kill_workers(url: str, process: subprocess.Popen[bytes]) -> None:
     assert process_tree.wait_until(is_ready_again, seconds=30)
 
 
+@pytest.mark.heavy
 def test_a_stage_that_moves_counts_at_the_next_start_and_for_no_single_worker(
     rolled: str, home: Path, dicom: bytes, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def n_counted(url: str) -> int:
     )
 
 
+@pytest.mark.heavy
 @starts
 def test_two_servers_of_one_home_count_each_for_itself(
     model_store: Path, tmp_path: Path, temp: Path, dicom: bytes, start: Serve

@@ -149,6 +149,7 @@ def test_scores_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
         run_job(jobs(tmp_path)[0], lambda job, _: np.full((len(job.scored), 1), np.nan))
 
 
+@pytest.mark.heavy
 def test_the_trainings_end_with_the_run_that_started_them(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"

@@ -56,7 +56,7 @@ def share_of_bad(made: Contaminated, keep: BoolArray) -> float:
 
 @pytest.mark.parametrize("by_series", [False, True])
 @pytest.mark.parametrize("share", [0.1, 0.2])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.heavy)])
 def test_planted_contamination_is_quarantined_even_as_whole_series(
     share: float, by_series: bool, seed: int
 ) -> None:
@@ -68,7 +68,9 @@ def test_planted_contamination_is_quarantined_even_as_whole_series(
 
 
 @pytest.mark.parametrize("by_series", [False, True])
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.2])
+@pytest.mark.parametrize(
+    "share", [0.0, 0.1, *(pytest.param(each, marks=pytest.mark.heavy) for each in (0.02, 0.2))]
+)
 def test_no_round_leaves_the_set_dirtier_than_it_was(share: float, by_series: bool) -> None:
     for seed in range(3):
         made = contaminate(share, by_series=by_series, seed=seed)
