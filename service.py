@@ -21,9 +21,10 @@ from serving.bento.spine_service import SpineService, check_start, settings_or_e
 from serving.contract import Prediction, PredictRequest
 from serving.errors import ModelUnavailable
 from serving.http.disconnect import until_disconnect
-from serving.pipeline import Judge, score_file, start_batcher, starting_decoders
+from serving.pipeline import Judge, score_file, start_batcher
 from serving.process.drain import drain
 from serving.process.resources import n_workers
+from serving.reading import starting_decoders
 from serving.telemetry import count_prediction, log
 
 SETTINGS = settings_or_exit()

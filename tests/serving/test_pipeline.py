@@ -20,7 +20,6 @@ from preprocessing.limits import DEFAULT
 from serving.batching import Batcher
 from serving.errors import DeadlineExceeded
 from serving.pipeline import (
-    Decoders,
     Judge,
     ModelInput,
     OpenedFile,
@@ -30,6 +29,7 @@ from serving.pipeline import (
     prepare_frames,
     score_file,
 )
+from serving.reading import Decoders
 from serving.settings import Settings
 from tests.dicom_files import encapsulated, make_dicom, noise
 from tests.preprocessing.decoding.codestreams import RAMP, RLE, encode_rle

@@ -13,13 +13,13 @@ import pytest
 
 from serving.bento.openapi import ANSWER, ERRORS, REFUSAL, VERSION, write_document
 from serving.contract import Prediction
+from tests.browser import open_browser
 from tests.root import ROOT
 from tests.serving.server import bentoml_serve
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHROMIUM = Path("/usr/bin/chromium")
 LAPTOP, PHONE = 1366, 390
 
 
@@ -59,13 +59,8 @@ def url(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def browser_page() -> Iterator[Page]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as run:
-        browser = run.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser.new_page()
-        browser.close()
+    with open_browser() as page:
+        yield page
 
 
 def execute(page: Page) -> tuple[int, Any]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from tests.browser import open_browser
 from training.cleaning.audit import AuditRow
 from training.cleaning.audit_page import write_audit_page
 from training.cleaning.overrides import read_overrides
 
 HOSTILE = 'sub, "dir"/<img src=x onerror=alert(1)>é.dcm'
-CHROMIUM = shutil.which("chromium")
 
 
 def make_row(path: str, state: str, z: float) -> AuditRow:
@@ -35,18 +34,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(written: Path) -> Iterator[Page]:
     """The page as it opens; whatever it complains of, a blocked script too, fails the test."""
     complaints: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
+    with open_browser() as page:
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(written.as_uri())
         yield page
-        browser.close()
     assert complaints == []
-
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the command chromium")
 
 
 def test_filters_leave_what_fits(page: Page) -> None:
