@@ -73,7 +73,7 @@ class AutoencoderRunner:
     # A Content-Type is the client's text, and this is a log.
     logging={"access": {"request_content_type": False}},
 )
-@bentoml.asgi_app(page())
+@bentoml.asgi_app(page(asks_key=bool(SETTINGS.api_key)))
 class SpineAnomaly:
     """Answer whether a spine MR slice looks unlike the images that the model was trained on.
 

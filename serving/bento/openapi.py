@@ -214,19 +214,29 @@ _SCRIPT = """SwaggerUIBundle({
   displayRequestDuration: true,
   defaultModelsExpandDepth: -1,  // the answers show their schemas
   validatorUrl: null,  // a badge that another host would draw
+  plugins: PLUGINS,
 });
 """
+# Swagger UI draws its buttons for a key wherever the document knows one, wanted or not.
+_NO_KEY = """() => ({
+    wrapComponents: {authorizeBtn: () => () => null, authorizeOperationBtn: () => () => null},
+  })"""
 
 
-def page() -> Starlette:
-    """An application that serves the page, in place of BentoML's."""
+def page(asks_key: bool) -> Starlette:
+    """An application that serves the page, in place of BentoML's.
+
+    Args:
+        asks_key: whether to show the buttons that take an API key.
+    """
     from starlette.applications import Starlette
     from starlette.responses import HTMLResponse, Response
     from starlette.routing import Route
 
+    script = _SCRIPT.replace("PLUGINS", "[]" if asks_key else f"[{_NO_KEY}]")
     return Starlette(
         routes=[
             Route("/", lambda request: HTMLResponse(_PAGE)),
-            Route("/page.js", lambda request: Response(_SCRIPT, media_type="text/javascript")),
+            Route("/page.js", lambda request: Response(script, media_type="text/javascript")),
         ]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tomllib
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from serving.bento.openapi import ANSWER, ERRORS, REFUSAL, VERSION, write_document
+from serving.bento.openapi import ANSWER, ERRORS, REFUSAL, VERSION, page, write_document
 from serving.contract import Prediction
 from tests.browser import open_browser
 from tests.root import ROOT
@@ -46,6 +47,16 @@ def test_each_status_lists_the_codes_that_come_with_it() -> None:
     assert set(listed) == set(ERRORS)
     assert f"`{REFUSAL.code}`" in listed[422]
     assert "`alarm_rate_invalid`" in listed[400]
+
+
+@pytest.mark.parametrize("asks_key", [True, False])
+def test_the_page_takes_a_key_where_the_server_asks_for_one(asks_key: bool) -> None:
+    async def script() -> str:
+        transport = httpx.ASGITransport(page(asks_key=asks_key))
+        async with httpx.AsyncClient(transport=transport, base_url="http://page") as client:
+            return (await client.get("/page.js")).text
+
+    assert ("authorizeBtn" in asyncio.run(script())) is not asks_key
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +96,7 @@ def test_the_page_works_as_it_opens_and_asks_no_other_host(
     page.get_by_role("button", name="Execute").wait_for()
     text = page.inner_text("body").lower()
     assert not [word for word in ("none", "bentoml", "slack", "healthz") if word in text]
+    assert not page.locator(".auth-wrapper button, .authorization__btn").count()  # asks for no key
     page.locator("input[type=file]").set_input_files(
         {"name": "slice.dcm", "mimeType": "application/dicom", "buffer": dicom}
     )
