@@ -100,7 +100,7 @@ phantoms: $(PHANTOMS_READY) ## write synthetic slices into phantoms/, to try eve
 release: $(TRAIN_READY) ## train the released model again on DATA= and MASKS= (folders), into pretrained/
 	@[ -n "$$typed_DATA" ] && [ -n "$$typed_MASKS" ] || { echo "make: name the training data: make release DATA=folder MASKS=folder" >&2; exit 2; }
 	@$(BIN)/python -m training fit "$$typed_DATA" --masks "$$typed_MASKS" --name "$$typed_NAME" $(RELEASE_OPTIONS) || [ $$? = 3 ]
-	@$(BIN)/python -m model.store export "$$typed_NAME" $(RELEASED)
+	@$(BIN)/python -m model.store export "$$typed_NAME" $(RELEASED) --force
 	@$(MAKE) --no-print-directory picture
 
 picture: $(TRAIN_READY) ## draw the README's picture with the released model

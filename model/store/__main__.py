@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -40,14 +41,15 @@ def import_command(path: Path) -> None:
 @main.command("export")
 @click.argument("tag")
 @click.argument("path", type=click.Path(path_type=Path))
-def export_command(tag: str, path: Path) -> None:
+@click.option("--force", is_flag=True, help="Replace PATH where it exists.")
+def export_command(tag: str, path: Path, force: bool) -> None:
     """Export TAG (name, name:version or name:stage) and its stages to PATH.
 
     Example: python -m model.store export spine_autoencoder:production site.bentomodel
     """
     from model.store.transfer import export_model
 
-    click.echo(export_model(tag, path))
+    click.echo(export_model(tag, path, overwrite=force))
 
 
 @main.command("list")
@@ -95,12 +97,26 @@ def tag_command(tag: str, stage: str) -> None:
 
     Example: python -m model.store tag spine_autoencoder:v7 stage=production
     """
-    key, is_assigned, value = stage.partition("=")
-    if key != "stage" or not is_assigned or value not in STAGES:
-        raise click.UsageError(f"write stage={' or stage='.join(STAGES)}, not {stage!r}")
+    wanted = _read_stage(stage)
     from model.store.stages import tag_stage
 
-    click.echo(tag_stage(tag, value))
+    click.echo(tag_stage(tag, wanted))
+
+
+@main.command("untag")
+@click.argument("name")
+@click.argument("stage", metavar="stage=STAGE")
+def untag_command(name: str, stage: str) -> None:
+    """Take a stage of NAME away: no version holds it, and no rollback leads back to one that did.
+
+    Without production, a server takes the newest version at its next start.
+
+    Example: python -m model.store untag spine_autoencoder stage=production
+    """
+    wanted = _read_stage(stage)
+    from model.store.stages import untag_stage
+
+    click.echo(untag_stage(name, wanted))
 
 
 @main.command("rollback")
@@ -116,8 +132,17 @@ def rollback_command(name: str, stage: str) -> None:
     click.echo(roll_back(name, stage))
 
 
+def _read_stage(text: str) -> str:
+    key, is_assigned, value = text.partition("=")
+    if key != "stage" or not is_assigned or value not in STAGES:
+        raise click.UsageError(f"write stage={' or stage='.join(STAGES)}, not {text!r}")
+    return value
+
+
 def run() -> None:
     """Run the command line; a problem with a model or a store is one line."""
+    # Temporary files are removed after SIGTERM as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         main()
     except (ModelError, OSError) as error:

@@ -9,7 +9,8 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from model.errors import DamagedModel, ModelError, ModelNotFound
@@ -84,14 +85,15 @@ def take_exported_stages(folder: Path) -> tuple[str, ...]:
         raise DamagedModel(f"{EXPORTED_STAGES_FILE} is damaged in the .bentomodel file") from error
 
 
-def pack_model(directory: Path, path: Path, stages: Sequence[str]) -> None:
-    """Write a model and its stages to an archive: to a temporary file that is then renamed."""
+@contextmanager
+def packed_model(directory: Path, path: Path, stages: Sequence[str]) -> Iterator[Path]:
+    """Yield an archive of a model and its stages, to be renamed to `path`; else it is removed."""
     import bentoml
 
-    with tempfile.TemporaryDirectory(prefix="model-", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         copy = shutil.copytree(directory, Path(folder) / "model")
         if stages:
             (copy / EXPORTED_STAGES_FILE).write_text(json.dumps(list(stages)), "utf-8")
         written = Path(folder) / "export.bentomodel"
         bentoml.Model.from_path(copy).export(str(written))
-        written.replace(path)
+        yield written

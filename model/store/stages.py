@@ -52,6 +52,28 @@ def tag_stage(tag: str, stage: str) -> str:
     return f"{folder.parent.name}:{folder.name}"
 
 
+def untag_stage(name: str, stage: str) -> str:
+    """Take a stage away from the version that holds it; a damaged stage goes, too.
+
+    Args:
+        name: of the model.
+        stage: one of STAGES.
+
+    Returns:
+        name:stage.
+
+    Raises:
+        ModelError: no such model or stage, or no version holds it.
+    """
+    _check_stage(stage)
+    path = _versions(name) / stage
+    with store_lock():
+        if not path.is_file():
+            raise ModelNotFound(f"no version of {name} holds the stage {stage}")
+        path.unlink()
+    return f"{name}:{stage}"
+
+
 def roll_back(name: str, stage: str = "production") -> str:
     """Give a stage back to the last version that held it before and can be served.
 
@@ -66,9 +88,7 @@ def roll_back(name: str, stage: str = "production") -> str:
         ModelError: no such version is left; the stage stays where it is.
     """
     _check_stage(stage)
-    versions = store_home() / "models" / name
-    if Path(name).name != name or not versions.is_dir():
-        raise ModelNotFound(f"the model store has no {name!r}; name a model without its version")
+    versions = _versions(name)
     with store_lock():
         held = read_holders(versions, stage)
         for n, before in enumerate(held[1:], 1):
@@ -108,6 +128,18 @@ def write_holders(versions: Path, stage: str, holders: Iterable[Holder]) -> None
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise ModelError(f"the stages in {versions} cannot be written ({reason})") from error
+
+
+def _versions(name: str) -> Path:
+    """Find the folder of all versions of a model.
+
+    Raises:
+        ModelNotFound: the store has none.
+    """
+    versions = store_home() / "models" / name
+    if Path(name).name != name or not versions.is_dir():
+        raise ModelNotFound(f"the model store has no {name!r}; name a model without its version")
+    return versions
 
 
 def _holder(folder: Path) -> Holder:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from model.errors import DamagedModel, ModelError
 from model.spec import STORE_HASH_FILE, ModelSpec, load_spec
-from model.store.archive import check_readable, pack_model, take_exported_stages, unpack_model
+from model.store.archive import check_readable, packed_model, take_exported_stages, unpack_model
 from model.store.find import (
     find_directory,
     one_line_errors,
@@ -100,16 +100,36 @@ def _is_whole(folder: Path, spec: ModelSpec, tag: Tag) -> bool:
     return True
 
 
-def export_model(tag: str, path: Path) -> Path:
+def export_model(tag: str, path: Path, *, overwrite: bool = False) -> Path:
     """Write a stored model and its stages to a .bentomodel file: to a temporary one, then renamed.
 
+    Args:
+        tag: name, name:version or name:stage.
+        path: of the file.
+        overwrite: replace a file that is there.
+
     Raises:
-        ModelError: no such model, damaged, or the file cannot be written.
+        ModelError: no such model, damaged, or the file exists or cannot be written.
     """
     stored = find_directory(tag)
     load_spec(stored)
     path = path.resolve()  # BentoML takes a relative path as one from the root
+    _check_target(path, overwrite)
     with one_line_errors(tag):
         path.parent.mkdir(parents=True, exist_ok=True)
-        pack_model(stored, path, stages_of(stored.parent, stored.name))
+        with packed_model(stored, path, stages_of(stored.parent, stored.name)) as written:
+            _check_target(path, overwrite)  # packing takes seconds
+            written.replace(path)
     return path
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    """Refuse to write over what an export must not replace.
+
+    Raises:
+        ModelError: a file is there that may not be replaced, or something that is no file.
+    """
+    if path.exists() and not path.is_file():
+        raise ModelError(f"{path} is not a file; name the .bentomodel file to write")
+    if path.exists() and not overwrite:
+        raise ModelError(f"{path} exists; --force replaces it")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,57 @@ def test_from_a_file_to_production_and_back(tmp_path: Path, files: tuple[Path, P
     assert done(tmp_path / "other", "find", "site:production") == "site:v1"
 
 
+def test_an_export_replaces_a_file_only_when_told(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    for file in files:
+        done(tmp_path, "import", file)
+    path = tmp_path / "exports" / "site.bentomodel"
+    (path.parent / "folder").mkdir(parents=True)
+    path.write_text("a year's work")
+    line = refused(tmp_path, "export", "site:v1", path)
+    assert line == f"model.store: {path} exists; --force replaces it"
+    assert path.read_text() == "a year's work"
+    assert done(tmp_path, "export", "site:v1", path, "--force") == str(path)
+    assert done(tmp_path / "other", "import", path) == "site:v1"
+    line = refused(tmp_path, "export", "site:v1", path.parent / "folder", "--force")
+    assert "is not a file; name the .bentomodel file to write" in line
+    assert {p.name for p in path.parent.iterdir()} == {"folder", "site.bentomodel"}
+
+
+def test_an_export_that_is_stopped_leaves_the_old_file_and_no_other(
+    tmp_path: Path, files: tuple[Path, Path]
+) -> None:
+    done(tmp_path, "import", files[0])
+    target = tmp_path / "exports" / "site.bentomodel"
+    target.parent.mkdir()
+    target.write_text("old")
+    with subprocess.Popen(  # noqa: S603 (our own module)
+        [sys.executable, "-m", "model.store", "export", "site:v1", target, "--force"],
+        cwd=ROOT,
+        env=os.environ | {"BENTOML_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+    ) as export:
+        while len(list(target.parent.iterdir())) == 1 and export.poll() is None:
+            time.sleep(0.001)
+        export.terminate()
+        assert export.communicate()[0] == b""
+    assert export.returncode == 128 + signal.SIGTERM
+    assert [path.name for path in target.parent.iterdir()] == ["site.bentomodel"]
+    assert target.read_text() == "old"
+
+
+def test_a_stage_is_taken_away_whoever_holds_it(tmp_path: Path, files: tuple[Path, Path]) -> None:
+    done(tmp_path, "import", files[0])
+    done(tmp_path, "tag", "site:v1", "stage=production")
+    assert done(tmp_path, "untag", "site", "stage=production") == "site:production"
+    assert "no version of site holds the stage" in refused(tmp_path, "find", "site:production")
+    line = refused(tmp_path, "untag", "site", "stage=production")
+    assert line == "model.store: no version of site holds the stage production"
+    assert "has no 'nobody'" in refused(tmp_path, "untag", "nobody", "stage=production")
+    (tmp_path / "models" / "site" / "staging").write_text("damaged")
+    assert done(tmp_path, "untag", "site", "stage=staging") == "site:staging"
+    done(tmp_path, "tag", "site:v1", "stage=staging")
+
+
 def test_only_what_a_server_takes_by_default_is_listed_as_served(
     model_store: Path, tmp_path: Path, files: tuple[Path, Path]
 ) -> None:
@@ -134,9 +187,10 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path, files: tuple[Path, Path
 
 @pytest.mark.parametrize("wrong", ["production", "stage=", "stage=prod", "label=production"])
 def test_another_stage_is_a_usage_error(tmp_path: Path, wrong: str) -> None:
-    run = store(tmp_path, "tag", "site:v1", wrong)
-    assert run.returncode == 2
-    assert "write stage=production or stage=staging" in run.stderr
+    for command in ("tag", "untag"):
+        run = store(tmp_path, command, "site", wrong)
+        assert run.returncode == 2
+        assert "write stage=production or stage=staging" in run.stderr
 
 
 def test_a_store_that_is_no_folder_is_one_line(tmp_path: Path, files: tuple[Path, Path]) -> None:
@@ -166,7 +220,12 @@ def test_a_read_only_store_is_read_and_refuses_changes_in_one_line(
     found = read_only(tmp_path, "find", "site:production")
     assert found.stdout == "site:v1\n"
     assert read_only(tmp_path, "import", files[0]).stdout == "site:v1\n", "it is there"
-    for change in (("import", files[1]), ("tag", "site:v1", "stage=staging"), ("rollback", "site")):
+    for change in (
+        ("import", files[1]),
+        ("tag", "site:v1", "stage=staging"),
+        ("rollback", "site"),
+        ("untag", "site", "stage=production"),
+    ):
         run = read_only(tmp_path, *change)
         assert run.returncode == 1, run
         assert run.stderr.endswith("cannot be written to (read-only file system)\n")
@@ -174,6 +233,6 @@ def test_a_read_only_store_is_read_and_refuses_changes_in_one_line(
 
 
 def test_each_command_has_an_example(tmp_path: Path) -> None:
-    for command in ("import", "export", "list", "find", "tag", "rollback"):
+    for command in ("import", "export", "list", "find", "tag", "untag", "rollback"):
         assert f"Example: python -m model.store {command}" in done(tmp_path, command, "--help")
     assert find_directory("site:v1").is_dir(), "the tests' own store is as it was"

@@ -165,7 +165,7 @@ def write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
 
 
 def save_on_purpose(directory: Path, **changes: Any) -> None:
-    """Write the hashes anew, as somebody would who saved these files on purpose."""
+    """Write the hashes again, as somebody would who saved these files on purpose."""
     old = hash_file(directory / SPEC_FILE)
     spec = ModelSpec.from_json((directory / SPEC_FILE).read_text())
     hashes = {name: hash_file(directory / name) for name in HASHED_FILES}

@@ -85,7 +85,7 @@ def test_a_mounted_file_is_served_without_a_place_in_the_store(
     environ = {"BENTOML_HOME": str(tmp_path / "home"), "SPINE_MODEL": str(file)}
     with serve(tmp_path / "log", **environ) as (url, process):
         assert model_of(url, dicom) == "rolled:v1"
-        export_model("rolled:v2", file)
+        export_model("rolled:v2", file, overwrite=True)
         kill_workers(url, process)
         assert model_of(url, dicom) == "rolled:v1"
     assert list((tmp_path / "home" / "models").iterdir()) == []
