@@ -22,6 +22,7 @@ ALARM_RATE_DESCRIPTION = (
 REQUEST_ID = "spine.request_id"
 UPLOAD = "spine.upload"
 RAISED = "spine.raised"
+CLIENT = "spine.client"  # the digest of its key, or the network of its address
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class SpineService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML's SDK
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Wrap BentoML's application; `add_asgi_middleware` would stay inside its metrics."""
         from serving.bento.application import with_one_layer
+        from serving.http.client import trusted_networks
         from serving.http.envelope import Envelope, known_paths
         from serving.http.gate import Gate
         from serving.process.drain import drain
@@ -69,7 +70,7 @@ class SpineService(bentoml.Service[Any]):  # type: ignore[misc]  # BentoML's SDK
 
         # uvicorn believes X-Forwarded-For of loopback by default, and the log has the address.
         limits = settings()
-        os.environ["FORWARDED_ALLOW_IPS"] = ",".join(limits.trusted_proxies)
+        os.environ["FORWARDED_ALLOW_IPS"] = ",".join(trusted_networks(limits.trusted_proxies))
         is_counted = count_there()
         app = with_one_layer(super().to_asgi(is_main), self.name)
         paths = known_paths(app, limits)

@@ -30,34 +30,37 @@ class KeyRing:
     def check(self, headers: Headers) -> bytes | None:
         """Find a valid key, in `Authorization: Bearer KEY` or `X-API-Key: KEY`.
 
-        All keys are compared by digests of one length, so that the time reveals nothing.
+        All keys are compared by digests of one length, so that the time reveals nothing. A request
+        may show one key, or else ninety guesses would count as one try; the same one in both
+        headers is one.
 
         Returns:
             The digest of the key, which names the client; None where no key is needed.
 
         Raises:
-            Unauthorized: there is none.
+            Unauthorized: there is none, or there are several.
         """
         if not self._digests:
             return None
-        for shown in _shown_keys(headers):
-            digest = sha256(shown).digest()
+        shown = _shown_keys(headers)
+        if len(shown) == 1:
+            digest = sha256(shown.pop()).digest()
             if sum([hmac.compare_digest(digest, known) for known in self._digests]):
                 return digest
         raise Unauthorized(
-            "send a key of this service as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
+            "send one key of this service as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
         )
 
 
-def _shown_keys(headers: Headers) -> list[bytes]:
-    shown = []
+def _shown_keys(headers: Headers) -> set[bytes]:
+    shown = set()
     for name, value in headers:
         if name == b"x-api-key":
-            shown.append(value.strip())
+            shown.add(value.strip())
         elif name == b"authorization":
             scheme, _, credentials = value.strip().partition(b" ")
             if scheme.lower() == b"bearer":
-                shown.append(credentials.strip())
+                shown.add(credentials.strip())
     return shown
 
 
@@ -90,7 +93,7 @@ class RateLimit:
         """Take a client's token for one request.
 
         Args:
-            client: the digest of its key, or its address.
+            client: the digest of its key, or the network of its address.
 
         Raises:
             RateLimited: its bucket is empty.

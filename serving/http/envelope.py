@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from preprocessing import ImageError
-from serving.contract import RAISED, REQUEST_ID
+from serving.contract import CLIENT, RAISED, REQUEST_ID
 from serving.errors import (
     InternalFault,
     MetricsUnavailable,
@@ -22,6 +21,7 @@ from serving.errors import (
     WrongMethod,
 )
 from serving.http.access import Headers, KeyRing, RateLimit
+from serving.http.client import client_network, plain_address
 from serving.problems import FIXED_HEADERS, MEDIA_TYPE, Problem, framework_problem
 from serving.settings import Access, Settings
 from serving.telemetry import count_refusal, log_fault, metrics, metrics_are_gone
@@ -114,7 +114,7 @@ class Envelope:
                 await send(message)
 
     def _admit(self, scope: Scope, path: KnownPath) -> None:
-        """Check that a client may send this request.
+        """Check that a client may send this request; leave its name at scope[CLIENT].
 
         Raises:
             Unauthorized, RateLimited: see their names.
@@ -122,13 +122,14 @@ class Envelope:
         if path.access == "open":
             return
         client = scope.get("client")
-        address = client[0] if client else ""
+        network = client_network(client[0]) if client else ""
         try:
             key = self._keys.check(scope["headers"])
         except Unauthorized:
-            self._rate.take(address)  # guessing keys is slowed down as well
+            self._rate.take(network)  # guessing keys is slowed down as well
             raise
-        self._rate.take(key or address)
+        scope[CLIENT] = key or network
+        self._rate.take(scope[CLIENT])
 
 
 def allow_origins(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
@@ -235,10 +236,8 @@ def _request_id(scope: Scope) -> str:
 def _address(scope: Scope) -> tuple[str, int] | None:
     """The client's address, if it is one: a proxy passes on what a client may have written."""
     host, port = scope.get("client") or ("", 0)
-    try:
-        return str(ipaddress.ip_address(host.partition("%")[0])), port  # a zone may be any text
-    except ValueError:
-        return None
+    address = plain_address(host)
+    return (address, port) if address else None
 
 
 def known_paths(app: Starlette, settings: Settings) -> dict[str, KnownPath]:

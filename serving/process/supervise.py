@@ -15,6 +15,7 @@ from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from serving.http.client import trusted_networks
 from serving.process.drain import FINISH_WITHIN_S
 from serving.process.metrics_folder import make_metrics_folder
 from serving.process.resources import n_workers
@@ -50,7 +51,7 @@ def supervise(listener: socket.socket, settings: Settings) -> None:
         log_config=LOGGING,
         access_log=False,
         server_header=False,
-        forwarded_allow_ips=list(settings.trusted_proxies),
+        forwarded_allow_ips=trusted_networks(settings.trusted_proxies),
         timeout_graceful_shutdown=FINISH_WITHIN_S,
         timeout_worker_healthcheck=HUNG_AFTER_S,
     )

@@ -6,6 +6,13 @@ KEYS = ("Kf3-first-key-0123456789", "Kf3-second~key/+=.9876543210")
 FIRST, SECOND = KEYS
 KEY_OF_TWO = f"X-API-Key: {SECOND}"
 
+# One key, and what a proxy asks for besides.
+TOGETHER: list[list[str | bytes]] = [
+    ["Authorization: Basic d3Jvbmc=", f"X-API-Key: {FIRST}"],
+    [f"Authorization: Bearer {FIRST}", f"X-API-Key: {FIRST}"],
+    [f"X-API-Key: {FIRST}"] * 9,
+]
+
 OPENING = [
     f"Authorization: Bearer {FIRST}",
     f"Authorization: Bearer {SECOND}",
@@ -52,13 +59,14 @@ USELESS: list[list[str | bytes]] = [
     [f"X-API-Key: {FIRST[:12]}", f"X-API-Key: {FIRST[12:]}"],
     ["X-Forwarded-For: 127.0.0.1"],
     ["Authorization: Bearer a", "X-API-Key: b"],
-]
-
-# Any right key may be enough, or each wrong one too much.
-AT_ODDS: list[list[str | bytes]] = [
+    # Of several that differ none is compared: each request is one guess.
+    [*(f"X-API-Key: guess-{number}" for number in range(89)), f"X-API-Key: {FIRST}"],
+    [
+        *(f"Authorization: Bearer {number}" for number in range(89)),
+        f"Authorization: Bearer {FIRST}",
+    ],
     [f"Authorization: Bearer {FIRST}", "X-API-Key: wrong"],
     ["Authorization: Bearer wrong", f"X-API-Key: {FIRST}"],
-    ["Authorization: Basic d3Jvbmc=", f"X-API-Key: {FIRST}"],
     [f"Authorization: Bearer {FIRST}", f"X-API-Key: {SECOND}"],
     [f"X-API-Key: {FIRST}", "X-API-Key: wrong"],
     ["X-API-Key: wrong", f"X-API-Key: {FIRST}"],

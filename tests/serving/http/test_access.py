@@ -30,6 +30,12 @@ def test_any_key_opens_in_either_header(header: tuple[bytes, bytes]) -> None:
         [(b"authorization", b"Bearer first-key,second-key")],
         [(b"x-api-key", b"first-key\xff")],
         [(b"x-api-key", b"")],
+        [(b"x-api-key", b"first-key"), (b"x-api-key", b"second-key")],
+        [(b"x-api-key", b"first-key"), (b"authorization", b"Bearer wrong")],
+        [
+            *((b"x-api-key", b"guess-%d" % number) for number in range(89)),
+            (b"x-api-key", b"first-key"),
+        ],
     ],
 )
 def test_nothing_else_opens(headers: list[tuple[bytes, bytes]]) -> None:
@@ -41,6 +47,11 @@ def test_one_client_has_one_name_however_it_shows_its_key() -> None:
     one = KEYS.check([(b"authorization", b"Bearer first-key")])
     assert one == KEYS.check([(b"x-api-key", b"first-key")])
     assert one != KEYS.check([(b"x-api-key", b"second-key")])
+
+
+def test_a_key_that_is_shown_twice_is_one_key() -> None:
+    one = (b"authorization", b"Bearer first-key"), (b"x-api-key", b"first-key")
+    assert KEYS.check([*one, (b"authorization", b"Basic d3Jvbmc=")])
 
 
 def test_without_keys_everybody_may_ask() -> None:
