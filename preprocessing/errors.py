@@ -90,10 +90,10 @@ class UnusableImage(ImageError):
 
 
 class ExecutablePreamble(UnusableImage):
-    """The 128 bytes before the DICOM prefix start a program (CVE-2019-11687)."""
+    """The 128 bytes before the DICOM prefix may start a program (CVE-2019-11687)."""
 
     code = "executable_preamble"
-    title = "The preamble holds a program"
+    title = "The preamble may hold a program"
 
 
 class NotAnImage(UnusableImage):

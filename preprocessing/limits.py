@@ -1,5 +1,6 @@
 """Bound what one file may cost, with the cheap checks that come before any decoder."""
 
+import re
 from dataclasses import dataclass
 
 from preprocessing.errors import EmptyFile, ExecutablePreamble, LimitExceeded, NotDicom
@@ -52,29 +53,22 @@ _FOREIGN_MAGIC = {
     b"\x7fELF": "a program",
     b"#!": "a script",
 }
-# PE, ELF, Mach-O (both orders, 32 and 64 bit, universal), script, Java class, WebAssembly, Android.
-_EXECUTABLE_MAGIC = (
-    b"MZ",
-    b"\x7fELF",
-    b"#!",
-    b"\xfe\xed\xfa\xce",
-    b"\xfe\xed\xfa\xcf",
-    b"\xce\xfa\xed\xfe",
-    b"\xcf\xfa\xed\xfe",
-    b"\xca\xfe\xba\xbe",
-    b"\xbe\xba\xfe\xca",
-    b"\0asm",
-    b"dex\n",
-    b"<?php",
-)
 PREAMBLE_BYTES = 128
 PREFIX = b"DICM"
+# A preamble is for other readers of the file (PS3.10 7.1), so what may stand there is listed, not
+# what may not. Writers fill it with one byte; some leave numbers of their own after the first 16
+# bytes, which stay zero; a whole-slide image is a TIFF or BigTIFF too.
+_FILLED = frozenset(bytes((byte,)) * PREAMBLE_BYTES for byte in b"\0 \xff")
+_HARMLESS_BYTES = 16
+_HARMLESS = (bytes(_HARMLESS_BYTES), b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# A script is found anywhere in a file by some interpreters (PHP).
+_TEXT = re.compile(rb"[\t\r\n -~]{4}")
 _SHORTEST_ELEMENT = 8
 _ADVICE = "send one DICOM file (.dcm) as it left the scanner or the archive"
 
 
 def check_transport(data: bytes, limits: Limits) -> None:
-    """Refuse an empty file, too many bytes and a program in the preamble.
+    """Refuse an empty file, too many bytes and a preamble that may be a program.
 
     Raises:
         EmptyFile, LimitExceeded, ExecutablePreamble: see their names.
@@ -83,9 +77,9 @@ def check_transport(data: bytes, limits: Limits) -> None:
         raise EmptyFile(f"The file has no bytes; {_ADVICE}.")
     if len(data) > limits.max_bytes:
         raise LimitExceeded(f"The file has {len(data)} bytes; at most {limits.max_bytes} are read.")
-    if has_prefix(data) and data.startswith(_EXECUTABLE_MAGIC):
+    if has_prefix(data) and not _is_harmless(data[:PREAMBLE_BYTES]):
         raise ExecutablePreamble(
-            "The preamble starts like a program; "
+            "The preamble is neither empty nor a TIFF header and may start a program; "
             "export the image again with 128 zero bytes as preamble."
         )
 
@@ -93,6 +87,12 @@ def check_transport(data: bytes, limits: Limits) -> None:
 def has_prefix(data: bytes) -> bool:
     """Return whether the DICOM prefix follows a preamble (PS3.10 7.1)."""
     return data[PREAMBLE_BYTES : PREAMBLE_BYTES + len(PREFIX)] == PREFIX
+
+
+def _is_harmless(preamble: bytes) -> bool:
+    return preamble in _FILLED or (
+        preamble.startswith(_HARMLESS) and not _TEXT.search(preamble, _HARMLESS_BYTES)
+    )
 
 
 def not_dicom(data: bytes) -> NotDicom:

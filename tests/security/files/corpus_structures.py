@@ -51,15 +51,14 @@ def _beginnings(pixels: Pixels) -> dict[str, Build]:
         made[f"no preamble, {name}"] = partial(bytes, data[128:])
         made[f"no preamble, no prefix, {name}"] = partial(bytes, data[132:])
     preambles = {
-        "random bytes": bytes(range(1, 129)),
+        "blanks": b" " * 128,
+        "0xFF": b"\xff" * 128,
+        "a number after zeros": b"\0" * 17 + b"\1",
         "a TIFF": b"II*\0\x08\0\0\0",
-        "a PDF": b"%PDF-1.7\n",
-        "a ZIP": b"PK\x03\x04\x14\0",
-        "a PNG": b"\x89PNG\r\n\x1a\n",
-        "a JPEG": b"\xff\xd8\xff\xe0",
-        "a GIF": b"GIF89a",
-        "a gzip": b"\x1f\x8b\x08",
-        "names": (MARKER * 12).encode(),
+        "a big-endian TIFF": b"MM\0*\0\0\5\xe8",
+        "a BigTIFF": b"II+\0\x08\0\0\0\xe8\5\0\0\0\0\0\0",
+        "a big-endian BigTIFF": b"MM\0+\0\x08\0\0\0\0\0\0\0\0\5\xe8",
+        "a TIFF with its directory": b"II*\0\x08\0\0\0\1\0\0\1\3\0\1\0\0\0\x60\0\0\0",
     }
     for name, preamble in preambles.items():
         made[f"preamble of {name}"] = partial(part10, explicit, preamble=preamble)
