@@ -16,6 +16,8 @@ _SOC_SIZ = b"\xff\x4f\xff\x51"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD8)) | {0x01, 0xFF}
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+# Tables, comments and pieces of a profile or a thumbnail come first: a few dozen in practice.
+_MOST_MARKERS = 256
 # A JP2 file header, not allowed in DICOM but seen, is shorter than this.
 _LONGEST_JP2_HEADER = 4096
 # Bytes other than zero that may follow the end-of-image marker.
@@ -84,25 +86,25 @@ def check_rle(frame: bytes, n_segments: int) -> None:
 
 def _check_end(frame: bytes) -> None:
     """Check that a JPEG ends; fragments are padded with zeros, by some writers to whole blocks."""
-    end = frame.rfind(b"\xff\xd9") + 2
-    if end < 2 or (len(frame) - end > _LONGEST_PADDING and frame[end:].strip(b"\0")):
+    if b"\xff\xd9" not in frame.rstrip(b"\0")[-_LONGEST_PADDING - 2 :]:
         raise DamagedImage("A compressed frame is cut short; send the complete file.")
 
 
 def _read_jpeg(frame: bytes) -> Codestream | None:
+    """Read the frame header; a fill byte counts as a marker, so that no length takes time."""
     position = 2
-    while position + 4 <= len(frame):
-        if frame[position] != 0xFF:
-            return None
+    for _ in range(_MOST_MARKERS):
+        if position + 4 > len(frame) or frame[position] != 0xFF:
+            break
         marker = frame[position + 1]
         if marker in _WITHOUT_LENGTH:
             position += 1 if marker == 0xFF else 2
             continue
         if marker in (_END_OF_IMAGE, _START_OF_SCAN):
-            return None
+            break
         length = int.from_bytes(frame[position + 2 : position + 4], "big")
-        body = frame[position + 4 : position + 2 + length]
-        if marker in _START_OF_FRAME and len(body) >= 6:
+        body = frame[position + 4 : position + 2 + min(length, 8)]
+        if marker in _START_OF_FRAME and len(body) == 6:
             rows, columns = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             return Codestream(rows, columns, components=body[5], precision=body[0])
         position += 2 + max(length, 2)

@@ -44,6 +44,13 @@ _OPENING_UNKNOWN = Element(_PRIVATE, b"UN", b"", UNDEFINED).encode("implicit")
 _MACROS = (0x00189112, 0x00189114, 0x00289110, 0x00289145)  # timing, echo, measures, rescale
 _EMPTY = Element(0x00091010, b"UI", b"").encode()
 MIB = 1 << 20
+# Eight deflated blocks of 99 bits, each with a Huffman code of its own (RFC 1951 3.2.7) and nothing
+# else: zlib builds the tables of each.
+_EMPTY_BLOCKS = bytes.fromhex(
+    "ecc081000000000090ff6b2360070e040000000080fc5f1b013b70200000000000e4ffda08d88103010000000020"
+    "ffd746c00e1c080000000000f9bf360276e0400000000000c8ffb511b00307020000000040feaf8d801d38100000"
+    "000000f27f6d04"
+)
 
 
 def cases() -> Iterator[Case]:
@@ -51,6 +58,7 @@ def cases() -> Iterator[Case]:
     yield from _headers()
     yield from _deflated()
     yield from _pixel_data()
+    yield from _codestream_headers()
     yield from _largest()
 
 
@@ -132,6 +140,16 @@ def _deflated() -> Iterator[Case]:
     opening = Element(_SEQUENCE, b"SQ", b"", UNDEFINED).encode()
     yield _bomb("deflated crowd of items", lambda: deflated(opening, _EMPTY_ITEM * 1_000_000))
     yield _bomb("deflated nest", lambda: deflated((opening + _OPEN_ITEM) * 1_000_000))
+    crowds = {
+        "150000 elements": _EMPTY * 150_000,
+        "45000 items": Element(_SEQUENCE, b"SQ", _EMPTY_ITEM * 45_000).encode(),
+        "45000 items for frames": Element(0x52009230, b"SQ", _EMPTY_ITEM * 45_000).encode(),
+        "45000 fragments": Element(
+            _PRIVATE, b"OB", _EMPTY_ITEM * 45_000 + _END, UNDEFINED
+        ).encode(),
+    }
+    for name, crowd in crowds.items():
+        yield _bomb(f"deflated {name}", partial(deflated, crowd, data_set))
     private = Element(_PRIVATE, b"OB", b"", 40 * MIB).encode()
     yield _bomb("deflated header of 40 MB", partial(deflated, private, *[block] * 40, data_set))
     whole = part10(data_set, DEFLATED)
@@ -147,6 +165,7 @@ def _deflated() -> Iterator[Case]:
         "with a zlib header": zlib.compress(data_set),
         "a stored block that lies": b"\1\xff\xff\xff\0" + data_set,
         "empty blocks": b"\0\0\0\xff\xff" * 200_000,
+        "empty blocks with tables": _EMPTY_BLOCKS * 20_000,
     }.items():
         build = partial(bytes, whole[:start] + body)
         yield Case("malformed", f"deflated: {name}", build, DAMAGE)
@@ -182,6 +201,33 @@ def _pixel_data() -> Iterator[Case]:
     yield _bomb("2000 frames where one is declared", thousand, wrong)
     damaged = partial(encapsulated, RAMP, syntax, [frame[:100]] * 2000, NumberOfFrames="2000")
     yield _bomb("2000 damaged frames", damaged, wrong)
+
+
+def _codestream_headers() -> Iterator[Case]:
+    """JPEG headers without a frame header, and ends that are far from the end."""
+    start, end = b"\xff\xd8", b"\xff\xd9"
+    frames = {
+        "empty segments": (start, b"\xff\xe0\0\2", end),
+        "segments of a byte": (start, b"\xff\xe0\0\3Q", end),
+        "comments": (start, b"\xff\xfe\xff\xff" + b"Q" * 65_533, end),
+        "fill bytes": (start, b"\xff", end),
+        "restart markers": (start, b"\xff\xd3", end),
+        "temporary markers": (start, b"\xff\x01", end),
+        "tables": (start, b"\xff\xc4\0\2", end),
+        "ends": (start, end, b"\0Q"),
+        "ends turned round": (start, b"\xd9\xff", b""),
+        "zeros after the end": (start + end, b"\0", b""),
+        "zeros and a letter after the end": (start + end, b"\0", b"Q"),
+        "JPEG 2000 starts": (b"\xff\x4f", b"\xff\x4f\xff", end),
+    }
+    for name, (first, middle, last) in frames.items():
+        build = partial(_long_frame, first, middle, last)
+        yield _bomb(f"codestream of {name}", build, DAMAGE)
+
+
+def _long_frame(first: bytes, middle: bytes, last: bytes) -> bytes:
+    frame = first + middle * (30 * MIB // len(middle)) + last
+    return encapsulated(RAMP, JPEG + "70", [frame])
 
 
 def _overlong(n_bytes: int) -> bytes:
