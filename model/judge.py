@@ -6,7 +6,7 @@ slices --to_input--> x --networks--> scores --calibration--> verdict
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,7 +85,8 @@ def judge_scores(calibration: Calibration, scores: Scores, facts: SliceFacts) ->
         ValueError: a score is not finite.
     """
     own = scores[_columns(calibration.channels)]
-    return calibration.judge(own, _stratum(scores, facts))
+    verdict = calibration.judge(own, _stratum(scores, facts))
+    return replace(verdict, scope_reason=facts.other_kind) if facts.other_kind else verdict
 
 
 def usual_slices(

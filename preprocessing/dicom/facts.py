@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 
 from preprocessing.dicom import tags, values
-from preprocessing.dicom.functional_groups import find_item
 from preprocessing.dicom.header import Header
+from preprocessing.dicom.kind import echo_time, other_kind
 from preprocessing.dicom.values import Item
 
 
@@ -35,19 +35,17 @@ class SliceFacts:
     is_fat_suppressed: bool = False  # as far as the header states it
     is_synthetic: bool = False  # Synthetic Data (PS3.3 C.12.1): made by a program, not acquired
     is_quality_control: bool = False  # Quality Control Image (PS3.3 C.7.6.1): of a phantom
+    # Why it is a scout, a map, a gradient echo or another kind than plain slices: see kind.py.
+    other_kind: str | None = None
 
 
-def read_facts(header: Header, groups: list[Item]) -> SliceFacts:
+def read_facts(header: Header, ds: Item) -> SliceFacts:
     """Read the facts of one frame.
 
     Args:
         header: of its object.
-        groups: the data sets that hold its values; see `functional_groups`.
+        ds: its values; see `frame_values`.
     """
-    ds = header.values
-    timing = find_item(groups, tags.MR_TIMING_SEQUENCE, tags.REPETITION_TIME)
-    echo = find_item(groups, tags.MR_ECHO_SEQUENCE, tags.EFFECTIVE_ECHO_TIME)
-    inverted = find_item(groups, tags.MR_MODIFIER_SEQUENCE, tags.INVERSION_TIMES)
     return SliceFacts(
         patient_id=values.text(ds, tags.PATIENT_ID),
         study_instance_uid=values.text(ds, tags.STUDY_INSTANCE_UID),
@@ -58,25 +56,24 @@ def read_facts(header: Header, groups: list[Item]) -> SliceFacts:
         transfer_syntax_uid=header.transfer_syntax,
         photometric_interpretation=values.code(ds, tags.PHOTOMETRIC_INTERPRETATION),
         series_description=values.text(ds, tags.SERIES_DESCRIPTION),
-        repetition_time=_time(values.decimal(timing, tags.REPETITION_TIME)),
-        echo_time=_time(values.decimal(ds, tags.ECHO_TIME))
-        or values.double(echo, tags.EFFECTIVE_ECHO_TIME, header.big_endian),
+        repetition_time=_time(values.decimal(ds, tags.REPETITION_TIME)),
+        echo_time=echo_time(header, ds),
         manufacturer=values.text(ds, tags.MANUFACTURER),
         body_part_examined=values.code(ds, tags.BODY_PART_EXAMINED),
         mr_acquisition_type=values.code(ds, tags.MR_ACQUISITION_TYPE),
-        image_orientation_patient=_orientation(groups),
+        image_orientation_patient=_orientation(ds),
         inversion_time=_time(values.decimal(ds, tags.INVERSION_TIME))
-        or values.double(inverted, tags.INVERSION_TIMES, header.big_endian),
-        is_fat_suppressed=_is_fat_suppressed(groups),
+        or values.double(ds, tags.INVERSION_TIMES, header.big_endian),
+        is_fat_suppressed=_is_fat_suppressed(ds),
         is_synthetic=values.code(ds, tags.SYNTHETIC_DATA) == "YES",
         is_quality_control=values.code(ds, tags.QUALITY_CONTROL_IMAGE) == "YES",
+        other_kind=other_kind(header, ds),
     )
 
 
-def _orientation(groups: list[Item]) -> tuple[float, ...] | None:
+def _orientation(ds: Item) -> tuple[float, ...] | None:
     """Return ImageOrientationPatient (PS3.3 C.7.6.2.1.1) where it is two perpendicular units."""
-    where = find_item(groups, tags.PLANE_ORIENTATION_SEQUENCE, tags.IMAGE_ORIENTATION_PATIENT)
-    cosines = values.decimals(where, tags.IMAGE_ORIENTATION_PATIENT, 6)
+    cosines = values.decimals(ds, tags.IMAGE_ORIENTATION_PATIENT, 6)
     # Also false for NaN.
     if cosines is None or len(cosines) != 6 or not all(abs(cosine) <= 1.01 for cosine in cosines):
         return None
@@ -88,11 +85,10 @@ def _orientation(groups: list[Item]) -> tuple[float, ...] | None:
     return tuple(cosines)
 
 
-def _is_fat_suppressed(groups: list[Item]) -> bool:
+def _is_fat_suppressed(ds: Item) -> bool:
     """Return whether ScanOptions (PS3.3 C.8.3.1) hold FS, or an enhanced object suppresses fat."""
-    where = find_item(groups, tags.MR_MODIFIER_SEQUENCE, tags.SPECTRALLY_SELECTED_SUPPRESSION)
-    suppressed = values.code(where, tags.SPECTRALLY_SELECTED_SUPPRESSION) or ""
-    return "FS" in values.codes(groups[-1], tags.SCAN_OPTIONS) or suppressed.startswith("FAT")
+    suppressed = values.code(ds, tags.SPECTRALLY_SELECTED_SUPPRESSION) or ""
+    return "FS" in values.codes(ds, tags.SCAN_OPTIONS) or suppressed.startswith("FAT")
 
 
 def _time(milliseconds: float | None) -> float | None:

@@ -83,7 +83,10 @@ def _check_grayscale(header: Header) -> None:
     samples = _integer(header, tags.SAMPLES_PER_PIXEL)
     photometric = values.code(header.values, tags.PHOTOMETRIC_INTERPRETATION)
     # Missing values are taken for what every MR image has.
-    if samples not in (None, 1) or photometric not in (None, "MONOCHROME1", "MONOCHROME2"):
+    is_grey = samples in (None, 1) and photometric in (None, "MONOCHROME1", "MONOCHROME2")
+    # A grayscale image with a palette for some of its values (PS3.3 C.8.16.2.1.1).
+    presentation = values.code(header.values, tags.PIXEL_PRESENTATION)
+    if not is_grey or presentation in ("COLOR", "TRUE_COLOR"):
         raise NotGrayscale(
             "Expected one sample per pixel, MONOCHROME1 or MONOCHROME2, "
             "but this is a colour or palette image; send the original grayscale slice."

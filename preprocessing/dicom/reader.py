@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from preprocessing.dicom import tags, values
 from preprocessing.dicom.facts import SliceFacts, read_facts
-from preprocessing.dicom.functional_groups import find_item, functional_groups
+from preprocessing.dicom.functional_groups import frame_values
 from preprocessing.dicom.geometry import PixelLayout, read_layout
 from preprocessing.dicom.header import Header, read_header
 from preprocessing.dicom.modality import check_modality
@@ -48,7 +48,7 @@ class ImageFile:
 
     def facts(self, number: int) -> SliceFacts:
         """Read the facts of a frame, counted from 1, without its pixels."""
-        return read_facts(self.header, functional_groups(self.header, number))
+        return read_facts(self.header, frame_values(self.header, number))
 
     def slices(self, numbers: Iterable[int] | None = None) -> Iterator[Slice]:
         """Decode frames one after the other, each when it is asked for.
@@ -63,13 +63,13 @@ class ImageFile:
         numbers = range(1, frames + 1) if numbers is None else tuple(numbers)
         found = read_stored(self.header, self.layout, self.limits, numbers)
         for number, frame in zip(numbers, found, strict=True):
-            groups = functional_groups(self.header, number)
+            ds = frame_values(self.header, number)
             yield Slice(
-                pixels=_modality_pixels(frame, self.layout, self.header, groups),
-                spacing_mm=_spacing(self.header, groups),
+                pixels=_modality_pixels(frame, self.layout, self.header, ds),
+                spacing_mm=_spacing(ds),
                 frame=number,
                 frames=frames,
-                facts=read_facts(self.header, groups),
+                facts=read_facts(self.header, ds),
             )
 
 
@@ -120,10 +120,10 @@ def read_frames(data: bytes, limits: Limits = DEFAULT) -> Iterator[Slice]:
 
 
 def _modality_pixels(
-    frame: Frame, layout: PixelLayout, header: Header, groups: list[Item]
+    frame: Frame, layout: PixelLayout, header: Header, ds: Item
 ) -> npt.NDArray[np.float32]:
     """Apply rescale, polarity and padding, in this order; some pixels at a time."""
-    slope, intercept = _rescale(groups)
+    slope, intercept = _rescale(ds)
     padding = _padding(layout, header)
     pixels = frame.output(layout.rows * layout.columns)
     is_padding = np.zeros(pixels.size if padding else 0, np.bool_)
@@ -154,12 +154,10 @@ def _modality_pixels(
     return pixels.reshape(layout.rows, layout.columns)
 
 
-def _rescale(groups: list[Item]) -> tuple[float, float]:
+def _rescale(ds: Item) -> tuple[float, float]:
     """Return slope and intercept (PS3.3 C.11.1); a slope of 0 or an unreadable one counts as 1."""
-    where = find_item(groups, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE, tags.RESCALE_SLOPE)
-    slope = values.decimal(where, tags.RESCALE_SLOPE)
-    where = find_item(groups, tags.PIXEL_VALUE_TRANSFORMATION_SEQUENCE, tags.RESCALE_INTERCEPT)
-    intercept = values.decimal(where, tags.RESCALE_INTERCEPT)
+    slope = values.decimal(ds, tags.RESCALE_SLOPE)
+    intercept = values.decimal(ds, tags.RESCALE_INTERCEPT)
     return slope or 1.0, intercept or 0.0
 
 
@@ -179,12 +177,11 @@ def _padding(layout: PixelLayout, header: Header) -> tuple[int, int] | None:
     return min(value, limit), max(value, limit)
 
 
-def _spacing(header: Header, groups: list[Item]) -> tuple[float, float]:
-    where = find_item(groups, tags.PIXEL_MEASURES_SEQUENCE, tags.PIXEL_SPACING)
-    spacing = values.decimals(where, tags.PIXEL_SPACING)
+def _spacing(ds: Item) -> tuple[float, float]:
+    spacing = values.decimals(ds, tags.PIXEL_SPACING)
     if spacing and len(spacing) == 2 and _is_plausible(*spacing):
         return spacing[0], spacing[1]
-    aspect = values.decimals(header.values, tags.PIXEL_ASPECT_RATIO)
+    aspect = values.decimals(ds, tags.PIXEL_ASPECT_RATIO)
     if aspect and len(aspect) == 2 and all(0 < side < math.inf for side in aspect):
         ratio = aspect[0] / aspect[1]
         if 1 / _LARGEST_ASPECT <= ratio <= _LARGEST_ASPECT:

@@ -43,10 +43,10 @@ def code(item: Item, tag: int) -> str | None:
     return value.split("\\")[0].strip().upper() or None if value else None
 
 
-def codes(item: Item, tag: int) -> tuple[str, ...]:
-    """Return the values of a coded value (CS) in upper case, eight at most; none where missing."""
+def codes(item: Item, tag: int, most: int = 8) -> tuple[str, ...]:
+    """Return the values of a coded value (CS) in upper case, `most` at most; none where missing."""
     value = text(item, tag)
-    parts = value.upper().split("\\", 8)[:8] if value else []
+    parts = value.upper().split("\\", most)[:most] if value else []
     return tuple(part.strip() for part in parts if part.strip())
 
 

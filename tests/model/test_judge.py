@@ -62,6 +62,17 @@ def test_the_kind_comes_from_the_header_else_from_what_was_measured(model: Loade
     assert told.stratum == StratumKey("T2", "sagittal", None, "3D", "patient")
 
 
+def test_another_kind_of_image_is_out_of_scope_for_the_reason_of_its_header(
+    model: LoadedModel, slices: list[Slice]
+) -> None:
+    reason = "ImageType says that this is a map (ADC)"
+    usual = judge_slices(model, slices[:1])[0]
+    facts = replace(slices[0].facts, other_kind=reason)
+    other = judge_slices(model, [replace(slices[0], facts=facts)])[0]
+    assert usual.verdict.scope_reason is None
+    assert other.verdict == replace(usual.verdict, scope_reason=reason)
+
+
 def test_usual_slices_keep_the_calibrated_channels_in_their_order() -> None:
     rows = np.arange(3.0 * len(COLUMNS)).reshape(3, -1)
     usual = usual_slices(rows, [SILENT] * 3, ["a", "a", "b"], ("disc", "fault"))

@@ -106,6 +106,7 @@ def test_a_decimal_string_that_is_too_long_is_read() -> None:
     [
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "not_grayscale"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "not_grayscale"),
+        ({"PixelPresentation": "COLOR"}, "not_grayscale"),
         ({"Rows": None}, "geometry_mismatch"),
         ({"Columns": 0}, "geometry_mismatch"),
         ({"Rows": 65535, "Columns": 65535}, "limit_exceeded"),
