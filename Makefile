@@ -58,15 +58,15 @@ $(BIN)/python:
 	@"$$typed_PYTHON" requirements/install.py environment $(VENV)
 
 $(SERVE_READY): requirements/serve.txt | $(BIN)/python
-	@$(INSTALL) "what serving needs" "79 MB to download, 340 MB on disk" requirements/serve.txt
+	@$(INSTALL) "what serving needs" "88 MB to download, 370 MB on disk" requirements/serve.txt
 	@touch $@
 
 $(PHANTOMS_READY): requirements/train.txt $(SERVE_READY)
-	@$(INSTALL) "what phantoms need" "76 MB to download, 720 MB on disk in all" requirements/train.txt
+	@$(INSTALL) "what phantoms need" "76 MB to download, 750 MB on disk in all" requirements/train.txt
 	@touch $@
 
 $(TRAIN_READY): requirements/torch.txt $(PHANTOMS_READY)
-	@$(INSTALL) "what training needs" "193 MB to download for torch's CPU build, more for CUDA; 1500 MB on disk in all" requirements/torch.txt
+	@$(INSTALL) "what training needs" "193 MB to download for torch's CPU build, more for CUDA; 1530 MB on disk in all" requirements/torch.txt
 	@touch $@
 
 $(BENCH_READY): requirements/bench.txt $(TRAIN_READY)
@@ -79,7 +79,7 @@ $(KERAS_READY): requirements/keras.txt | $(BIN)/python
 	@touch $@
 
 $(TOOLS_READY): requirements/dev.txt $(SERVE_READY)
-	@$(INSTALL) "what tests and checks need" "271 MB to download" requirements/dev.txt
+	@$(INSTALL) "what tests and checks need" "289 MB to download" requirements/dev.txt
 	@touch $@
 
 $(DEV_READY): $(TOOLS_READY) $(TRAIN_READY)

@@ -15,8 +15,11 @@ import socket
 import struct
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from preprocessing.decoding.decoders import Decoded, DecodeError, decode
+if TYPE_CHECKING:
+    from preprocessing.decoding.decoders import Decoded
+
 
 # Transfer syntax, rows, columns, bits of a sample, bytes of the frame, bytes expected, seconds of
 # computing, seconds in all.
@@ -48,7 +51,7 @@ def main() -> None:
             return
         signal.setitimer(signal.ITIMER_REAL, wall_s)
         signal.setitimer(signal.ITIMER_PROF, cpu_s)
-        status, samples = _answer(name.rstrip(b"\0").decode(), bytes(frame), rows, columns, bits)
+        status, samples = _answer(name.rstrip(b"\0").decode(), frame, rows * columns, bits)
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         if status == OK and len(samples) != n_expected:
@@ -59,9 +62,11 @@ def main() -> None:
         del frame, samples  # or they stay until the next frame comes: 80 MB of a large one
 
 
-def _answer(syntax: str, frame: bytes, rows: int, columns: int, bits: int) -> tuple[int, Decoded]:
+def _answer(syntax: str, frame: bytearray, n_pixels: int, bits: int) -> tuple[int, Decoded]:
+    from preprocessing.decoding.decoders import DecodeError, decode
+
     try:
-        return OK, decode(syntax, frame, rows, columns, bits)
+        return OK, decode(syntax, frame, n_pixels, bits)
     except DecodeError as error:
         is_memory = isinstance(error.__cause__, MemoryError)
         return OUT_OF_MEMORY if is_memory else FAILED, b""

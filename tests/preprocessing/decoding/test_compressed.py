@@ -153,6 +153,28 @@ def test_a_cut_codestream_is_damaged_and_the_next_one_is_read(syntax: str, frame
     np.testing.assert_array_equal(read_image(whole).pixels, RAMP)
 
 
+@pytest.mark.parametrize(
+    ("syntax", "frame"),
+    [
+        (JPEG + "50", codestreams.JPEG_BASELINE),
+        (JPEG + "51", codestreams.JPEG_EXTENDED_12_BIT),
+        (JPEG + "57", codestreams.JPEG_LOSSLESS_PREDICTOR_6),
+        (JPEG + "70", codestreams.JPEG_LOSSLESS_PREDICTOR_1),
+    ],
+    ids=["baseline", "extended", "lossless", "lossless SV1"],
+)
+def test_a_jpeg_whose_scan_ends_early_is_damaged_although_it_has_an_end(
+    syntax: str, frame: bytes
+) -> None:
+    # libjpeg-turbo makes a picture of it, grey or smeared below the cut.
+    pixels = RAMP >> 4 if syntax == JPEG + "50" else RAMP
+    scan = frame.index(b"\xff\xda") + 10
+    for length in (len(frame) - 4, (scan + len(frame)) // 2, scan + 2):
+        data = encapsulated(pixels, syntax, [frame[:length] + b"\xff\xd9"])
+        with pytest.raises(DamagedImage, match="cannot be decoded"):
+            read_image(data)
+
+
 def test_an_unknown_transfer_syntax_is_named_as_such() -> None:
     with pytest.raises(UnsupportedTransferSyntax):
         read_image(encapsulated(RAMP, JPEG + "100", [b"\0\0"]))

@@ -28,12 +28,9 @@ def computing() -> float:
     own = psutil.Process()
     ended = own.cpu_times()
     living = [child.cpu_times() for child in own.children()]
-    return (
-        time.process_time()
-        + ended.children_user
-        + ended.children_system
-        + sum(each.user + each.system for each in living)
-    )
+    times: list[float] = [ended.children_user, ended.children_system]
+    times += [each.user + each.system for each in living]
+    return time.process_time() + sum(times)
 
 
 @pytest.mark.parametrize("case", EXPENSIVE, ids=lambda case: case.name)

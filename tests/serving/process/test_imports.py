@@ -12,7 +12,7 @@ from tests.root import ROOT
 # For training, other frameworks, or the worker alone.
 NEITHER = {
     *("torch", "onnx", "safetensors", "scipy", "matplotlib", "pydicom", "pandas", "PIL", "grpc"),
-    *("gdcm", "openjpeg", "rle", "jpeg_ls"),
+    *("imagecodecs", "rle"),
 }
 OF_WORKERS = {
     "onnxruntime",
