@@ -16,6 +16,8 @@ JPEG = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 57, 70))
 JPEG_LS = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in (80, 81))
 # The last three are high-throughput JPEG 2000.
 JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in (90, 91, 201, 202, 203))
+# Those that may lose something: JPEG baseline and extended, JPEG-LS near-lossless, JPEG 2000.
+LOSSY = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 81, 91, 203))
 COMPRESSED = JPEG | JPEG_LS | JPEG_2000 | {RLE}
 
 

@@ -14,6 +14,9 @@ from preprocessing.errors import DamagedImage, GeometryMismatch, NotGrayscale
 _SOC_SIZ = b"\xff\x4f\xff\x51"
 # ISO/IEC 10918-1 table B.1 and ISO/IEC 14495-1: the frame headers; C4, C8 and CC are not.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+# ISO/IEC 10918-1 table B.2: what a frame header may state as precision. Others are lossless.
+_PRECISIONS = {0xC0: (8,), 0xC1: (8, 12), 0xC2: (8, 12)}
+_LOSSLESS_PRECISIONS = range(2, 17)
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD8)) | {0x01, 0xFF}
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 # Tables, comments and pieces of a profile or a thumbnail come first: a few dozen in practice.
@@ -40,7 +43,8 @@ def check_codestream(frame: bytes, rows: int, columns: int) -> Codestream:
     """Read the header and compare it with the declared geometry.
 
     Raises:
-        DamagedImage: there is no readable header, or the end of a JPEG is missing.
+        DamagedImage: there is no readable header, the end of a JPEG is missing, or its process does
+            not have the precision that it states.
         NotGrayscale: it claims more than one component.
         GeometryMismatch: it claims another size than Rows x Columns.
     """
@@ -105,6 +109,11 @@ def _read_jpeg(frame: bytes) -> Codestream | None:
         length = int.from_bytes(frame[position + 2 : position + 4], "big")
         body = frame[position + 4 : position + 2 + min(length, 8)]
         if marker in _START_OF_FRAME and len(body) == 6:
+            if body[0] not in _PRECISIONS.get(marker, _LOSSLESS_PRECISIONS):
+                raise DamagedImage(
+                    f"A compressed frame states samples of {body[0]} bits, which its kind of JPEG"
+                    " does not have; export the image again."
+                )
             rows, columns = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             return Codestream(rows, columns, components=body[5], precision=body[0])
         position += 2 + max(length, 2)

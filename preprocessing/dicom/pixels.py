@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from preprocessing.decoding.codestream import check_codestream, check_rle
 from preprocessing.decoding.process import DecodeTime, decode_in_child
+from preprocessing.decoding.stored import check_stored
 from preprocessing.dicom import encapsulation, tags
 from preprocessing.dicom.geometry import PixelLayout
 from preprocessing.dicom.header import Header
 from preprocessing.dicom.walk import PixelElement
 from preprocessing.errors import DamagedImage, GeometryMismatch
 from preprocessing.limits import Limits
-from preprocessing.transfer_syntaxes import COMPRESSED, RLE
+from preprocessing.transfer_syntaxes import COMPRESSED, LOSSY, RLE
 
 Samples = npt.NDArray[np.integer[Any] | np.floating[Any]]
 
@@ -179,6 +180,7 @@ def _decoded(syntax: str, encoded: bytes, layout: PixelLayout, limits: Limits) -
     if syntax == RLE:
         check_rle(encoded, layout.bits_allocated // 8)
         bits, stored_bits, high_bit = layout.bits_allocated, layout.bits_stored, layout.high_bit
+        precision = 0  # cells, not samples
     else:
         precision = check_codestream(encoded, layout.rows, layout.columns).precision
         bits = 8 if precision <= 8 else 16 if precision <= 16 else 32
@@ -186,8 +188,17 @@ def _decoded(syntax: str, encoded: bytes, layout: PixelLayout, limits: Limits) -
         stored_bits = min(precision, layout.bits_stored)
         high_bit = stored_bits - 1
     shape = layout.rows, layout.columns
+    samples = decode_in_child(syntax, encoded, shape, bits, _time_limit(layout, limits))
+    if precision > layout.bits_stored:
+        check_stored(
+            samples,
+            precision=precision,
+            bits_stored=layout.bits_stored,
+            is_signed=layout.is_signed,
+            is_lossy=syntax in LOSSY,
+        )
     return Frame(
-        data=decode_in_child(syntax, encoded, shape, bits, _time_limit(layout, limits)),
+        data=samples,
         start=0,
         dtype=np.dtype(f"<u{bits // 8}"),
         bits_stored=stored_bits,
