@@ -42,7 +42,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 KERAS_VENV := .venv-keras
 KERAS_READY := $(KERAS_VENV)/.ready
 
-.PHONY: help serve train phantoms release picture image test-image bench test test-heavy fuzz check docs format lock clean
+.PHONY: help has-data has-masks serve train phantoms release picture image test-image bench test test-heavy fuzz check docs format lock clean
 
 RELEASED := pretrained/spine_autoencoder.bentomodel
 # Seed 9 was chosen by counts alone: of the patients that it holds out, 8 have masks. training/LOG.md
@@ -53,7 +53,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
-	@command -v "$$typed_PYTHON" > /dev/null || { echo "make: there is no $$typed_PYTHON here; name a Python 3.11 or newer with PYTHON=" >&2; exit 1; }
+	@command -v "$$typed_PYTHON" > /dev/null || { echo "make: $$typed_PYTHON is no program here; name a Python 3.11 or newer with PYTHON=" >&2; exit 1; }
 	@"$$typed_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { echo "make: $$typed_PYTHON is not Python 3.11 or newer; name one with PYTHON=" >&2; exit 1; }
 	@"$$typed_PYTHON" requirements/install.py environment $(VENV)
 
@@ -90,15 +90,21 @@ serve: $(SERVE_READY) ## answer POST /predict on PORT (8000), with the model in 
 	@$(BIN)/python -m serving.process.preflight --host "$$typed_HOST" --port "$$typed_PORT"
 	@exec $(BIN)/bentoml serve service:SpineAnomaly --host "$$typed_HOST" --port "$$typed_PORT" --timeout-graceful-shutdown 20
 
-train: $(TRAIN_READY) ## train on DATA=folder; NAME= in the model store, ARGS= more folders and options of fit
-	@[ -n "$$typed_DATA" ] || { echo "make: name a folder of DICOM files: make train DATA=folder" >&2; exit 2; }
+# Before anything is installed.
+has-data:
+	@[ -n "$$typed_DATA" ] || { echo "make: name a folder of DICOM files: make $(firstword $(MAKECMDGOALS)) DATA=folder" >&2; exit 2; }
+	@[ -e "$$typed_DATA" ] || { echo "make: there is no $$typed_DATA here; name a folder of DICOM files with DATA=" >&2; exit 2; }
+
+has-masks:
+	@[ -e "$$typed_MASKS" ] || { echo "make: name a folder of masks with MASKS=" >&2; exit 2; }
+
+train: has-data $(TRAIN_READY) ## train on DATA=folder; NAME= in the model store, ARGS= more folders and options of fit
 	@$(BIN)/python -m training fit "$$typed_DATA" --name "$$typed_NAME" $(ARGS)
 
 phantoms: $(PHANTOMS_READY) ## write synthetic slices into phantoms/, to try everything on
 	@$(BIN)/python -m training phantom phantoms --count 60 --seed 1
 
-release: $(TRAIN_READY) ## train the released model again on DATA= and MASKS= (folders), into pretrained/
-	@[ -n "$$typed_DATA" ] && [ -n "$$typed_MASKS" ] || { echo "make: name the training data: make release DATA=folder MASKS=folder" >&2; exit 2; }
+release: has-data has-masks $(TRAIN_READY) ## train the released model again on DATA= and MASKS= (folders), into pretrained/
 	@$(BIN)/python -m training fit "$$typed_DATA" --masks "$$typed_MASKS" --name "$$typed_NAME" $(RELEASE_OPTIONS) || [ $$? = 3 ]
 	@$(BIN)/python -m model.store export "$$typed_NAME" $(RELEASED) --force
 	@$(MAKE) --no-print-directory picture

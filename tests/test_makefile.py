@@ -35,6 +35,8 @@ def installed(clone: Path) -> Path:
     python.chmod(0o755)
     for name in ("serve", "phantoms", "train"):
         (clone / ".venv" / f".{name}").touch()
+    for folder in (AWKWARD, "my data", "first"):
+        (clone / folder).mkdir(parents=True)
     return clone
 
 
@@ -90,6 +92,13 @@ def test_training_without_data_is_wrong_usage(installed: Path, target: str) -> N
     assert f"make {target} DATA=folder" in run.stderr
 
 
+def test_a_folder_that_is_not_there_is_named_before_anything_is_installed(clone: Path) -> None:
+    run = make(clone, "train", "DATA=my dta")
+    assert run.returncode == 2
+    assert run.stderr.startswith("make: there is no my dta here")
+    assert not (clone / ".venv").exists()
+
+
 def test_phantoms_take_no_torch(installed: Path) -> None:
     (installed / ".venv" / ".train").unlink()
     assert calls(installed, "phantoms")[:4] == ["-m", "training", "phantom", "phantoms"]
@@ -98,8 +107,8 @@ def test_phantoms_take_no_torch(installed: Path) -> None:
 @pytest.mark.parametrize(
     ("python", "cause"),
     [
-        ("nonexistent-python", "there is no nonexistent-python here"),
-        ("no such python", "there is no no such python here"),
+        ("nonexistent-python", "nonexistent-python is no program here"),
+        ("no such python", "no such python is no program here"),
         ("/bin/false", "/bin/false is not Python 3.11 or newer"),
     ],
 )

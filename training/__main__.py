@@ -39,14 +39,29 @@ def main() -> None:
 @click.argument("data", nargs=-1, type=EXISTING)
 @click.option("--name", default="spine_autoencoder", help="Name in the model store.")
 @click.option("--masks", type=EXISTING, help="Folder of PNG masks: 1 vertebra, 2 canal, 3 disc.")
-@click.option("--teacher", default="", help="Model that labels tissues without --masks.")
+@click.option(
+    "--teacher",
+    default="",
+    show_default=False,
+    help="Model that labels tissues without --masks; the released one by default.",
+)
 @click.option(
     "--size", default=192, type=click.IntRange(64, 1024), help="Side of the input, pixels."
 )
 @click.option("--latent", default=64, type=click.IntRange(1), help="Length of the global code.")
 @click.option("--steps", default=DEFAULTS.steps, type=click.IntRange(1), help="Of the autoencoder.")
-@click.option("--anatomy-steps", default=DEFAULTS.anatomy_steps, type=click.IntRange(1))
-@click.option("--inspector-steps", default=DEFAULTS.inspector_steps, type=click.IntRange(1))
+@click.option(
+    "--anatomy-steps",
+    default=DEFAULTS.anatomy_steps,
+    type=click.IntRange(1),
+    help="Of the inspector on labelled slices alone.",
+)
+@click.option(
+    "--inspector-steps",
+    default=DEFAULTS.inspector_steps,
+    type=click.IntRange(1),
+    help="Of the inspector on all its tasks.",
+)
 @click.option(
     "--policy", default=DEFAULTS.policy, type=click.Choice(POLICIES), help="How to clean."
 )
@@ -64,7 +79,7 @@ def main() -> None:
     "--cap",
     default=DEFAULTS.cap,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Crossfit: share in quarantine above which the run stops and asks.",
+    help="Crossfit: share in quarantine above which the run stops.",
 )
 @click.option(
     "--remove-percent",
@@ -79,13 +94,27 @@ def main() -> None:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of usual slices that the model may call anomalies.",
 )
-@click.option("--batch-size", default=DEFAULTS.batch_size, type=click.IntRange(2))
-@click.option("--learning-rate", default=DEFAULTS.learning_rate, type=click.FloatRange(0))
+@click.option(
+    "--batch-size", default=DEFAULTS.batch_size, type=click.IntRange(2), help="Of the autoencoder."
+)
+@click.option(
+    "--learning-rate",
+    default=DEFAULTS.learning_rate,
+    type=click.FloatRange(0),
+    help="Of the autoencoder, at its highest.",
+)
 @click.option("--seed", default=DEFAULTS.seed, type=click.IntRange(0), help="Of everything random.")
-@click.option("--device", default="auto", type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option(
+    "--device",
+    default="auto",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="auto: CUDA where there is one.",
+)
 @click.option("--threads", default=os.cpu_count() or 1, type=click.IntRange(1), help="CPU threads.")
 @click.option("--exclude", type=EXISTING, help="Text or CSV (column path): files to leave out.")
-@click.option("--describe", default="", help="The data in words, for the model's card.")
+@click.option(
+    "--describe", default="", show_default=False, help="The data in words, for the model's card."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NAME-TIME.")
 @click.option("--resume", type=EXISTING, help="Run folder to continue; it keeps its options.")
 @click.option("--json", "as_json", is_flag=True, help="Print run.json instead of a summary.")
@@ -105,6 +134,7 @@ def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any)
         raise click.UsageError("name a folder of DICOM files, or a run with --resume")
     # Torch takes seconds to import: not before the arguments are known to be good.
     from model.errors import ModelError
+    from model.store.find import check_name
     from training.options import read_options
     from training.progress import track_fit
     from training.run import execute
@@ -112,6 +142,7 @@ def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any)
 
     folder = resume or new_folder(given["out"], given["name"])
     try:
+        check_name(given["name"])  # not after half an hour
         options = read_options(folder) if resume else make_options(given)
         with track_fit(options) as hooks:
             state = execute(options, folder, hooks)
@@ -191,6 +222,9 @@ def evaluate(model: str, as_json: bool, out: Path | None, **given: Any) -> None:
     from training.summary import print_evaluation
 
     folder = new_folder(out, f"evaluation-{model.replace(':', '-')}")
+    if given["phantoms"] or not given["data"]:
+        count = given["phantoms"] or evaluation.N_PHANTOMS
+        click.echo(f"no DATA: evaluating on {count} phantoms drawn now", err=True)
     try:
         exclude = tuple(read_exclusions(given["exclude"])) if given["exclude"] else ()
         request = evaluation.Request(**given | {"exclude": exclude})

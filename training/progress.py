@@ -99,6 +99,8 @@ def describe_place(steps: Steps) -> str:
     """Name what is trained: a round of the cleaning, or the model itself."""
     if steps.place == FINAL:
         return "training the model"
+    if not steps.cleans:
+        return "training folds to calibrate"
     at_most = "at most " if steps.is_upper_bound else ""
     return f"cleaning, round {steps.place[0]} of {at_most}{steps.n_rounds}"
 

@@ -89,6 +89,11 @@ class Steps:
         return len(self._n_jobs)
 
     @property
+    def cleans(self) -> bool:
+        """Whether images may be removed; else folds are trained for the calibration alone."""
+        return self._config.rounds > 0
+
+    @property
     def is_upper_bound(self) -> bool:
         """Whether the cleaning may settle before its last round."""
         may_settle = self._config.policy == "crossfit"

@@ -75,7 +75,8 @@ def find_directory(tag: str = DEFAULT_NAME, models: Path | None = None) -> Path:
     if not _TAG.fullmatch(f"{name}:{version}") or version.strip(".") == "":
         raise ModelNotFound(f"the model store names no valid version of {name}")
     if not (folder / version).is_dir():
-        raise ModelNotFound(f"the model store has no {name}:{version}")
+        advice = "python -m model.store list names what it holds"
+        raise ModelNotFound(f"the model store has no {name}:{version}; {advice}")
     return folder / version
 
 
@@ -149,6 +150,19 @@ def stages_of(versions: Path, version: str) -> tuple[str, ...]:
         for stage in STAGES
         if version in [h.version for h in read_holders(versions, stage)[:1]]
     )
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that the store would refuse, or write in another way.
+
+    Raises:
+        ModelError: it would.
+    """
+    from bentoml import Tag
+
+    with one_line_errors(repr(name)):
+        if str(Tag.from_str(name)) != name or ":" in name:
+            raise ValueError("a model's name is of lower-case letters, digits, '_', '.' and '-'")
 
 
 def refuse_reserved(tag: str) -> None:

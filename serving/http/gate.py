@@ -219,6 +219,6 @@ def read_media_type(headers: Headers) -> tuple[str, bytes]:
 
 def _too_large(allowed: int) -> BodyTooLarge:
     return BodyTooLarge(
-        f"the body may have {allowed / 1e6:g} MB; send one slice or fewer frames, or let the"
-        " operator raise SPINE_MAX_UPLOAD_MB"
+        f"the body may be at most {allowed / 1e6:g} MB; send one slice or fewer frames, or ask the"
+        " operator to raise SPINE_MAX_UPLOAD_MB"
     )

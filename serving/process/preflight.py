@@ -69,7 +69,7 @@ def check_host(host: str) -> None:
         ipaddress.ip_address(host)
     except ValueError as error:
         raise StartError(
-            f"the host {host[:40]!r} is not an IP address, such as 127.0.0.1"
+            f"the host {host[:40]!r} is not an IP address, such as 127.0.0.1 for this machine alone"
         ) from error
 
 

@@ -281,6 +281,17 @@ def test_a_folder_without_images_fails_in_one_line(tmp_path: Path) -> None:
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["bad name", "Trial", "a/b", "-", "x" * 70, "trial:1", ""])
+def test_a_name_that_no_store_takes_is_refused_before_anything_is_read(
+    phantom_folder: Path, tmp_path: Path, name: str
+) -> None:
+    result = call("fit", phantom_folder, "--name", name, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"training: the model store refused {name!r}: ")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_wrong_usage_ends_with_2(fitted: dict[str, object], phantom_folder: Path) -> None:
     assert call("fit").exit_code == 2
     assert call("fit", phantom_folder, "--resume", fitted["run"]).exit_code == 2

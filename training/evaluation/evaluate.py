@@ -28,7 +28,7 @@ from training.phantoms.kinds import FINDINGS, KINDS
 HELD_OUT, PHANTOMS, LABELLED = "held-out patients", "phantoms", "labelled images"
 AXIAL_FILES = "axial (files)"
 GROSS = ("void", "noise", "axial")
-_N_PHANTOMS = 60
+N_PHANTOMS = 60
 _STATEMENTS = {
     HELD_OUT: "patients that the model was neither trained nor calibrated on; everything planted"
     f" or drawn has seed {SEED}, which no training uses, and was fixed before any model was judged",
@@ -162,7 +162,7 @@ def run_suite(
 
 def _suite(model: LoadedModel, request: Request) -> Suite:
     if request.phantoms or not request.data:
-        count = request.phantoms or _N_PHANTOMS
+        count = request.phantoms or N_PHANTOMS
         macros = {"all": KINDS, "pathology": FINDINGS, "gross faults": GROSS}
         n_cases = count * (1 + len(KINDS))
         return Suite(PHANTOMS, cases_of.phantom_cases(count), n_cases, macros)
