@@ -119,7 +119,7 @@ class SpineAnomaly:
         if self.model is None:
             raise ModelUnavailable("the model is damaged or missing; see the server's log")
         calibration = self.model.calibration
-        check_alarm_rate(alarm_rate, calibration.n_studies)  # before any work
+        check_alarm_rate(alarm_rate, calibration.n_patients)  # before any work
         judge = Judge.of(self.model, threshold)
         score = await until_disconnect(
             score_file(file, judge, self.batcher, self.decoders, SETTINGS), ctx.request.receive

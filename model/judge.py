@@ -92,7 +92,7 @@ def judge_scores(calibration: Calibration, scores: Scores, facts: SliceFacts) ->
 def usual_slices(
     scores: Scores,
     facts: Iterable[SliceFacts],
-    studies: Iterable[str],
+    patients: Iterable[str],
     channels: Sequence[str] = CHANNELS,
 ) -> UsualSlices:
     """Select from the scores of usual slices what a calibration is made of.
@@ -100,11 +100,11 @@ def usual_slices(
     Args:
         scores: in the order of `model.scoring.COLUMNS`, [n, K].
         facts: what the header says of each slice.
-        studies: the study of each slice.
+        patients: the patient of each slice.
         channels: the scores to calibrate.
     """
     keys = tuple(map(_stratum, scores, facts))
-    return UsualSlices(tuple(channels), scores[:, _columns(channels)], tuple(studies), keys)
+    return UsualSlices(tuple(channels), scores[:, _columns(channels)], tuple(patients), keys)
 
 
 def _columns(channels: Sequence[str]) -> list[int]:

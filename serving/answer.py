@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model.calibration.alarm_rates import TooFewStudies, check_rate, rate_bound
+from model.calibration.alarm_rates import TooFewPatients, check_rate, rate_bound
 from model.calibration.calibration import Calibration
 from serving.contract import REQUEST_ID, UPLOAD, Prediction
 from serving.errors import BadAlarmRate
@@ -31,25 +31,25 @@ class Decision:
 
 def describe_calibration(calibration: Calibration) -> str:
     """Describe in one line, for the log, what the model's own alarm rate rests on."""
-    n, rate = calibration.n_studies, calibration.alarm_rate
+    n, rate = calibration.n_patients, calibration.alarm_rate
     kinds = ", ".join(str(stratum.key) for stratum in calibration.strata())
     return (
         f"alarm rate {rate:.2%}, in 9 of 10 calibrations at most {rate_bound(rate, n):.2%};"
-        f" {n} studies: {kinds}"
+        f" {n} patients: {kinds}"
     )
 
 
-def check_alarm_rate(alarm_rate: float | None, n_studies: int) -> None:
-    """Refuse an alarm rate that no p-value among so many studies can reach.
+def check_alarm_rate(alarm_rate: float | None, n_patients: int) -> None:
+    """Refuse an alarm rate that no p-value among so many patients can reach.
 
     Raises:
-        BadAlarmRate: with the number of studies that the rate takes.
+        BadAlarmRate: with the number of patients that the rate takes.
     """
     if alarm_rate is None:
         return
     try:
-        check_rate(alarm_rate, n_studies)
-    except TooFewStudies as error:
+        check_rate(alarm_rate, n_patients)
+    except TooFewPatients as error:
         raise BadAlarmRate(f"{error}; send a higher rate, or a threshold") from error
 
 
@@ -65,11 +65,11 @@ def decide(
         score: of the slice.
 
     Raises:
-        BadAlarmRate: the slice's kind has too few studies for the rate that was asked for.
+        BadAlarmRate: the slice's kind has too few patients for the rate that was asked for.
     """
     if threshold is not None:
         return Decision(score.reconstruction_mse > threshold, threshold, None)
-    check_alarm_rate(alarm_rate, score.verdict.n_studies)
+    check_alarm_rate(alarm_rate, score.verdict.n_patients)
     rate = calibration.alarm_rate if alarm_rate is None else alarm_rate
     return Decision(score.verdict.p_value <= rate, None, rate)
 

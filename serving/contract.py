@@ -62,7 +62,7 @@ class Prediction(BaseModel):
     in_scope: bool = Field(description="the calibration has slices of this kind")
     scope_reason: str | None = Field(description="why it has none; null if it has")
     pooled: bool = Field(
-        description="compared with other kinds of slices too: fewer than 60 studies are of this one"
+        description="compared with other kinds of slices too: fewer than 60 patients have this one"
     )
     inference_time_ms: float = Field(description="from the received body to this answer")
     frame: int = Field(description="the most anomalous frame, which this answers for; 1-based")

@@ -103,7 +103,7 @@ class BadThreshold(RequestError):
 
 
 class BadAlarmRate(RequestError):
-    """It is not a number in (0, 1), or it takes more studies."""
+    """It is not a number in (0, 1), or it takes more patients."""
 
     code = "alarm_rate_invalid"
     title = "The alarm rate is not valid"

@@ -22,21 +22,21 @@ from model.scoring import (
 from model.spec import AutoencoderConfig, Decision, InspectorConfig, Provenance
 from preprocessing import InputSpec
 
-N_STUDIES = 24
+N_PATIENTS = 24
 
 
 def small_model(size: int = 64, seed: int = 1) -> Trained:
-    """Real in every part, trained on nothing; its usual slices are noise of N_STUDIES studies."""
+    """Real in every part, trained on nothing; its usual slices are noise of N_PATIENTS patients."""
     torch.manual_seed(seed)
     detector = Detector(
         Autoencoder(AutoencoderConfig(size=size // 2, channels=(4, 8, 16), latent=8)),
         Inspector(InspectorConfig(size=size, channels=(4, 8, 16), hidden=8)),
     ).eval()
-    x = np.random.default_rng(seed).random((N_STUDIES, 1, size, size), dtype=np.float32)
+    x = np.random.default_rng(seed).random((N_PATIENTS, 1, size, size), dtype=np.float32)
     with torch.inference_mode():
         outputs = Outputs(*(o.numpy() for o in detector(torch.from_numpy(x))))
     features = extended_features(outputs, reconstruction_mse(outputs.x_small, outputs.x_hat))
-    reference = fit_reference(features, np.zeros(N_STUDIES, np.int64), shrinkage=0.5)
+    reference = fit_reference(features, np.zeros(N_PATIENTS, np.int64), shrinkage=0.5)
     scores = score(x, outputs, reference)
     return Trained(
         detector=detector,
@@ -44,9 +44,9 @@ def small_model(size: int = 64, seed: int = 1) -> Trained:
         calibration=Calibration(
             channels=CHANNELS,
             scores=scores[:, 1 : 1 + len(CHANNELS)],
-            studies=np.arange(N_STUDIES),
+            patients=np.arange(N_PATIENTS),
             kinds=(StratumKey("T2", "sagittal", "lumbar", "2D"),),
-            kind=np.zeros(N_STUDIES, np.int64),
+            kind=np.zeros(N_PATIENTS, np.int64),
             alarm_rate=0.05,
         ),
         input_spec=InputSpec(size=size),

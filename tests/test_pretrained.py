@@ -62,10 +62,10 @@ def test_the_card_names_threshold_counts_and_version(released: Path, spec: Model
     assert f"spine_autoencoder:{version[1]}" in CARD
 
 
-def test_the_card_names_the_alarm_rate_its_bound_and_the_studies_behind_it(released: Path) -> None:
+def test_the_card_names_the_alarm_rate_its_bound_and_the_patients_behind_it(released: Path) -> None:
     calibration = load_calibration(released)
-    bound = rate_bound(calibration.alarm_rate, calibration.n_studies)
-    assert re.search(rf"\b{calibration.n_studies} studies\b", CARD)
+    bound = rate_bound(calibration.alarm_rate, calibration.n_patients)
+    assert re.search(rf"\b{calibration.n_patients} patients\b", CARD)
     assert f"{100 * calibration.alarm_rate:g} %" in CARD
     assert f"{100 * bound:.1f} %" in CARD
 

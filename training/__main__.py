@@ -258,7 +258,7 @@ def calibrate(
     exclude: Path | None,
     as_json: bool,
 ) -> None:
-    """Recalibrate MODEL on the usual studies of a site under DATA, without training.
+    """Recalibrate MODEL on the usual patients of a site under DATA, without training.
 
     Example: python -m training calibrate spine_autoencoder site/normals --name spine_site
 

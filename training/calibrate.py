@@ -1,4 +1,4 @@
-"""Recalibrate a model on the usual studies of a site, without training."""
+"""Recalibrate a model on the usual patients of a site, without training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from model.calibration.alarm_rates import TooFewStudies, rate_bound
+from model.calibration.alarm_rates import TooFewPatients, rate_bound
 from model.calibration.calibration import Calibration
 from model.calibration.usual import UsualSlices
 from model.judge import usual_slices
@@ -22,7 +22,7 @@ from model.store.find import find_directory
 from model.store.recalibrate import save_recalibrated
 from training.data.collection import Collection, count_codes, load_images
 from training.errors import TooFewImages
-from training.evaluation.statistics import study_rate
+from training.evaluation.statistics import patient_rate
 
 _BATCH = 8
 
@@ -36,7 +36,7 @@ class Recalibrated:
         source: tag of the model that was recalibrated.
         calibration: the new one.
         alarms_before: share of the slices that the old calibration would call anomalies at its own
-            alarm rate, each study counting once. For another scanner it is often most of them.
+            alarm rate, each patient counting once. For another scanner it is often most of them.
         skipped: the reasons why files were skipped, with their counts.
     """
 
@@ -54,9 +54,9 @@ class Recalibrated:
             "model": self.model,
             "source": self.source,
             "slices": len(calibration.scores),
-            "studies": calibration.n_studies,
+            "patients": calibration.n_patients,
             "alarm_rate": calibration.alarm_rate,
-            "bound": rate_bound(calibration.alarm_rate, calibration.n_studies),
+            "bound": rate_bound(calibration.alarm_rate, calibration.n_patients),
             "alarms_before": self.alarms_before,
             "strata": strata,
             "skipped": self.skipped,
@@ -72,7 +72,7 @@ def recalibrate(
     exclude: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Recalibrated:
-    """Score the usual studies of a site, and save the model again with these as its calibration.
+    """Score the usual patients of a site, and save the model again with these as its calibration.
 
     The weights stay as they are; what counts as unusual becomes relative to this site.
 
@@ -85,7 +85,7 @@ def recalibrate(
         progress: called with (steps done, steps in all) while files are read.
 
     Raises:
-        TooFewImages: too few studies for the alarm rate; the message says how many are needed.
+        TooFewImages: too few patients for the alarm rate; the message says how many are needed.
         NoImages: nothing readable.
         ModelError: the model does not exist or is damaged, or the store refused the new version.
     """
@@ -95,13 +95,13 @@ def recalibrate(
     site = score_site(model, images)
     try:
         calibration = site.calibrate(alarm_rate)
-    except TooFewStudies as error:
+    except TooFewPatients as error:
         raise TooFewImages(
-            f"{error}; add usual studies, or choose a higher --alarm-rate"
+            f"{error}; add usual patients, or choose a higher --alarm-rate"
         ) from error
     before = alarm_share(model.calibration, site)
     source = f"{folder.parent.name}:{folder.name}"
-    origin = f"{len(site.scores)} slices of {calibration.n_studies} studies, scored by {source}"
+    origin = f"{len(site.scores)} slices of {calibration.n_patients} patients, scored by {source}"
     saved = save_recalibrated(folder, calibration, origin, name=name)
     return Recalibrated(
         model=str(saved),
@@ -117,13 +117,13 @@ def score_site(model: LoadedModel, images: Collection) -> UsualSlices:
     batches = range(0, len(images.x), _BATCH)
     rows = [model.score(np.asarray(images.x[i : i + _BATCH], np.float32)) for i in batches]
     facts = (source.facts for source in images.sources)
-    studies = (source.study for source in images.sources)
-    return usual_slices(np.concatenate(rows), facts, studies)
+    patients = (source.group for source in images.sources)
+    return usual_slices(np.concatenate(rows), facts, patients)
 
 
 def alarm_share(calibration: Calibration, site: UsualSlices) -> float:
-    """Compute the share of alarms among a site's slices, each study counting once."""
-    return study_rate(site.alarms(calibration), site.studies)
+    """Compute the share of alarms among a site's slices, each patient counting once."""
+    return patient_rate(site.alarms(calibration), site.patients)
 
 
 def print_recalibrated(done: Recalibrated, as_json: bool) -> None:
@@ -136,7 +136,7 @@ def print_recalibrated(done: Recalibrated, as_json: bool) -> None:
     for column in (
         "kind of slice",
         "slices",
-        "studies",
+        "patients",
         "compared with",
         "realised, 9 of 10 times",
     ):
@@ -145,13 +145,13 @@ def print_recalibrated(done: Recalibrated, as_json: bool) -> None:
         table.add_row(
             str(stratum.key),
             str(stratum.n_slices),
-            str(stratum.n_studies),
-            f"{stratum.n_compared} studies{', pooled' if stratum.is_pooled else ''}",
+            str(stratum.n_patients),
+            f"{stratum.n_compared} patients{', pooled' if stratum.is_pooled else ''}",
             f"at most {stratum.bound:.1%}",
         )
     console.print(table)
     console.print(
-        f"{found['slices']} slices of {found['studies']} studies;"
+        f"{found['slices']} slices of {found['patients']} patients;"
         f" the calibration of {done.source} called {done.alarms_before:.0%} of them anomalies",
         soft_wrap=True,
     )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from model.calibration.alarm_rates import TooFewStudies, check_rate
+from model.calibration.alarm_rates import TooFewPatients, check_rate
 from preprocessing import InputSpec
 from training import report
 from training.cleaning.clean import gather
@@ -101,13 +101,13 @@ def _check_alarm_rate(options: Options, sources: Sequence[Source]) -> None:
     """Refuse an alarm rate that the calibration will not allow, before hours are spent.
 
     Raises:
-        TooFewImages: too few studies for the alarm rate; the message says how many are needed.
+        TooFewImages: too few patients for the alarm rate; the message says how many are needed.
     """
-    n_studies = len({source.study for source in sources})
+    n_patients = len({source.group for source in sources})
     try:
-        check_rate(options.config.alarm_rate, n_studies)
-    except TooFewStudies as error:
-        raise TooFewImages(f"{error}; add studies, or choose a higher --alarm-rate") from error
+        check_rate(options.config.alarm_rate, n_patients)
+    except TooFewPatients as error:
+        raise TooFewImages(f"{error}; add patients, or choose a higher --alarm-rate") from error
 
 
 def _salt(folder: Path) -> str:

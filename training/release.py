@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibration.alarm_rates import TooFewStudies, rate_bound
+from model.calibration.alarm_rates import TooFewPatients, rate_bound
 from model.calibration.calibration import Calibration
 from model.calibration.usual import UsualSlices
 from model.export import Trained
@@ -38,13 +38,13 @@ def calibrate_kept(scores: ScoreArray, sources: Sequence[Source], alarm_rate: fl
         alarm_rate: saved with the model.
 
     Raises:
-        TooFewImages: too few studies for the alarm rate; the message says how many are needed.
+        TooFewImages: too few patients for the alarm rate; the message says how many are needed.
     """
     try:
         return _usual(scores, sources).calibrate(alarm_rate)
-    except TooFewStudies as error:
+    except TooFewPatients as error:
         raise TooFewImages(
-            f"{error}, after cleaning; add studies, or choose a higher --alarm-rate"
+            f"{error}, after cleaning; add patients, or choose a higher --alarm-rate"
         ) from error
 
 
@@ -88,8 +88,8 @@ def measure(
 
 
 def _usual(scores: ScoreArray, sources: Sequence[Source]) -> UsualSlices:
-    facts, studies = zip(*((source.facts, source.study) for source in sources), strict=True)
-    return usual_slices(scores, facts, studies)
+    facts, patients = zip(*((source.facts, source.group) for source in sources), strict=True)
+    return usual_slices(scores, facts, patients)
 
 
 def describe(calibration: Calibration) -> dict[str, Any]:
@@ -97,8 +97,8 @@ def describe(calibration: Calibration) -> dict[str, Any]:
     return {
         "alarm_rate": calibration.alarm_rate,
         "slices": len(calibration.scores),
-        "studies": calibration.n_studies,
-        "bound": rate_bound(calibration.alarm_rate, calibration.n_studies),
+        "patients": calibration.n_patients,
+        "bound": rate_bound(calibration.alarm_rate, calibration.n_patients),
     }
 
 

@@ -71,7 +71,7 @@ def execute(options: Options, folder: Path, hooks: Hooks | None = None) -> dict[
     clock.append(time.perf_counter())
     cleaned = _clean(options, folder, run, hooks)
     kept = run.sources(run.split.train[cleaned.keep])
-    # Before the final training, because too few studies may be left for the alarm rate.
+    # Before the final training, because too few patients may be left for the alarm rate.
     calibration = release.calibrate_kept(
         cleaned.scores[cleaned.keep], kept, options.config.alarm_rate
     )

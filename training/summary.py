@@ -46,7 +46,7 @@ def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
     rate = state["calibration"]
     table.add_row(
         "alarm rate",
-        f"{rate['alarm_rate']:.1%} by {rate['slices']} slices of {rate['studies']} studies;"
+        f"{rate['alarm_rate']:.1%} by {rate['slices']} slices of {rate['patients']} patients;"
         f" realised at most {rate['bound']:.1%} in 9 of 10 trainings",
     )
     table.add_row("threshold", f"{state['decision']['threshold']:.5f} of the MSE")

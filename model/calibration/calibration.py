@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibration.alarm_rates import check_rate, rate_bound, studies_needed
+from model.calibration.alarm_rates import check_rate, patients_needed, rate_bound
 from model.calibration.conformal import ROUNDING, Peers, Scores, make_peers, p_values, tail_shares
 from model.calibration.strata import StratumKey, why_out_of_scope
 
-# Slices of a kind with fewer studies are compared with related kinds, too.
+# Slices of a kind with fewer patients are compared with related kinds, too.
 SMALLEST_STRATUM = 60
-# What may differ between related kinds, step by step until there are enough studies.
+# What may differ between related kinds, step by step until there are enough patients.
 _RELAXED = ((), ("acquisition",), ("acquisition", "region"))
 
 
@@ -26,14 +26,14 @@ class Verdict:
     """What the calibration says of one slice.
 
     Args:
-        anomaly_score: -log10 of the smallest tail share, the share of usual studies that score as
+        anomaly_score: -log10 of the smallest tail share, the share of usual patients that score as
             high or higher on a channel; >= 0, higher is worse, comparable across slices.
         p_value: how often a usual slice has this anomaly score or a higher one, (0, 1].
         channel: the one with the smallest tail share, which raised the anomaly score.
         stratum: the kind of slice.
         scope_reason: why no calibration slice is of this kind; None where one is.
-        is_pooled: compared with related kinds, too; its own has fewer than 60 studies.
-        n_studies: number of studies it was compared with.
+        is_pooled: compared with related kinds, too; its own has fewer than 60 patients.
+        n_patients: number of patients it was compared with.
     """
 
     anomaly_score: float
@@ -42,7 +42,7 @@ class Verdict:
     stratum: StratumKey
     scope_reason: str | None
     is_pooled: bool
-    n_studies: int
+    n_patients: int
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Stratum:
 
     key: StratumKey
     n_slices: int
-    n_studies: int
+    n_patients: int
     n_compared: int
     is_pooled: bool
     bound: float
@@ -73,19 +73,19 @@ class Calibration:
     Args:
         channels: names, in the order of the columns.
         scores: finite, higher is worse, float64 [n, C].
-        studies: number of each slice's study, from 0, [n].
+        patients: number of each slice's patient, from 0, [n].
         kinds: the kinds of slice.
         kind: index in `kinds` for each slice, [n].
         alarm_rate: share of usual slices that may be called anomalies, in (0, 1).
 
     Raises:
         ValueError: the parts do not fit together, or a score is not finite.
-        TooFewStudies: for the alarm rate.
+        TooFewPatients: for the alarm rate.
     """
 
     channels: tuple[str, ...]
     scores: Scores = field(repr=False)
-    studies: NDArray[np.int64] = field(repr=False)
+    patients: NDArray[np.int64] = field(repr=False)
     kinds: tuple[StratumKey, ...]
     kind: NDArray[np.int64] = field(repr=False)
     alarm_rate: float
@@ -100,16 +100,16 @@ class Calibration:
             raise ValueError(f"scores {self.scores.shape} are not of {len(self.channels)} channels")
         if len(set(self.channels)) != len(self.channels) or not np.isfinite(self.scores).all():
             raise ValueError("a channel is named twice, or a score is not finite")
-        if self.studies.shape != (n,) or self.kind.shape != (n,):
-            raise ValueError("each slice has one study and one kind")
+        if self.patients.shape != (n,) or self.kind.shape != (n,):
+            raise ValueError("each slice has one patient and one kind")
         if n and (self.kind.min() < 0 or self.kind.max() >= len(self.kinds)):
             raise ValueError("a slice is of a kind that is not listed")
-        check_rate(self.alarm_rate, self.n_studies)
+        check_rate(self.alarm_rate, self.n_patients)
 
     @cached_property
-    def n_studies(self) -> int:
-        """Number of studies."""
-        return len(np.unique(self.studies))
+    def n_patients(self) -> int:
+        """Number of patients."""
+        return len(np.unique(self.patients))
 
     def judge(self, scores: Scores, key: StratumKey) -> Verdict:
         """Compare a slice with the usual slices of its kind.
@@ -130,15 +130,15 @@ class Calibration:
             stratum=key,
             scope_reason=comparison.scope_reason,
             is_pooled=comparison.is_pooled,
-            n_studies=comparison.peers.n_studies,
+            n_patients=comparison.peers.n_patients,
         )
 
     def study_p_value(self, scores: Scores, keys: Sequence[StratumKey]) -> float:
         """Compute the p-value of a study by its most anomalous slice.
 
         Fifteen slices at 5 % each would raise an alarm in half of all usual studies. Here the
-        study's maximum is compared with the maxima of the others, computed in the set of all of
-        them. Studies with many more slices than those of the calibration still have higher maxima.
+        study's maximum is compared with the maxima of the patients, computed in the set of all of
+        them. A study with many more slices than those of the calibration still has a higher one.
 
         Args:
             scores: of the study's slices, [m, C], m >= 1.
@@ -154,27 +154,27 @@ class Calibration:
         kinds = [*self.kinds, *keys]
         kind = np.concatenate([self.kind, len(self.kinds) + np.arange(len(keys))])
         everything = np.concatenate([self.scores, scores])
-        studies = np.unique(self.studies, return_inverse=True)[1]
-        studies = np.concatenate([studies, np.full(len(keys), self.n_studies)])
+        patients = np.unique(self.patients, return_inverse=True)[1]
+        patients = np.concatenate([patients, np.full(len(keys), self.n_patients)])
         smallest = np.empty(len(everything))
         for number in np.unique(kind):
             fitting = np.array([self._pattern(kinds[number]).fits(other) for other in kinds])[kind]
             own = kind[fitting] == number
-            found = tail_shares(everything[fitting], studies[fitting])[own]
+            found = tail_shares(everything[fitting], patients[fitting])[own]
             smallest[kind == number] = found.min(axis=1)
-        maxima = np.full(self.n_studies + 1, np.inf)
-        np.minimum.at(maxima, studies, smallest)
+        maxima = np.full(self.n_patients + 1, np.inf)
+        np.minimum.at(maxima, patients, smallest)
         alike = (maxima <= maxima[-1] * (1 + ROUNDING)).sum()  # itself included
-        return float(alike) / (self.n_studies + 1)
+        return float(alike) / (self.n_patients + 1)
 
     def check_rate(self, rate: float) -> None:
         """Refuse an alarm rate that no p-value of this calibration can reach.
 
         Raises:
-            TooFewStudies: the message says how many are needed.
+            TooFewPatients: the message says how many are needed.
             ValueError: not in (0, 1).
         """
-        check_rate(rate, self.n_studies)
+        check_rate(rate, self.n_patients)
 
     def strata(self) -> list[Stratum]:
         """List the kinds of slice, the most frequent first."""
@@ -186,7 +186,7 @@ class Calibration:
         return {
             "channels": np.array(self.channels),
             "scores": self.scores,
-            "studies": self.studies,
+            "patients": self.patients,
             "kinds": np.array(words),
             "kind": self.kind,
             "alarm_rate": np.array(self.alarm_rate),
@@ -203,7 +203,7 @@ class Calibration:
             return cls(
                 channels=tuple(map(str, arrays["channels"].tolist())),
                 scores=np.asarray(arrays["scores"], np.float64),
-                studies=np.asarray(arrays["studies"], np.int64),
+                patients=np.asarray(arrays[_group_name(arrays)], np.int64),
                 kinds=tuple(map(_read_key, arrays["kinds"].tolist())),
                 kind=np.asarray(arrays["kind"], np.int64),
                 alarm_rate=float(arrays["alarm_rate"]),
@@ -214,11 +214,11 @@ class Calibration:
     def _stratum(self, number: int) -> Stratum:
         key, own = self.kinds[number], self.kind == number
         comparison = self._comparison(key)
-        n_compared = comparison.peers.n_studies
+        n_compared = comparison.peers.n_patients
         return Stratum(
             key=key,
             n_slices=int(own.sum()),
-            n_studies=len(np.unique(self.studies[own])),
+            n_patients=len(np.unique(self.patients[own])),
             n_compared=n_compared,
             is_pooled=comparison.is_pooled,
             bound=rate_bound(self.alarm_rate, n_compared),
@@ -231,7 +231,7 @@ class Calibration:
             members = self._fitting(pattern)
             seen = members.tobytes()
             if seen not in self._peers:
-                self._peers[seen] = make_peers(self.scores[members], self.studies[members])
+                self._peers[seen] = make_peers(self.scores[members], self.patients[members])
             self._comparisons[key] = _Comparison(
                 peers=self._peers[seen],
                 is_pooled=pattern != key,
@@ -240,8 +240,8 @@ class Calibration:
         return self._comparisons[key]
 
     def _pattern(self, key: StratumKey) -> StratumKey:
-        """Relax a key until enough studies fit it."""
-        needed = studies_needed(self.alarm_rate)
+        """Relax a key until enough patients fit it."""
+        needed = patients_needed(self.alarm_rate)
         if self._n_fitting(StratumKey(subject=key.subject)) < needed:
             # Patients and phantoms are compared with each other only as a last resort.
             key = replace(key, subject=None)
@@ -252,11 +252,16 @@ class Calibration:
         return StratumKey(subject=key.subject)
 
     def _n_fitting(self, pattern: StratumKey) -> int:
-        return len(np.unique(self.studies[self._fitting(pattern)]))
+        return len(np.unique(self.patients[self._fitting(pattern)]))
 
     def _fitting(self, pattern: StratumKey) -> NDArray[np.bool_]:
         fits = np.array([pattern.fits(kind) for kind in self.kinds], np.bool_)
         return fits[self.kind]
+
+
+def _group_name(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Name the array of groups; an older calibration counted studies."""
+    return "studies" if "patients" not in arrays and "studies" in arrays else "patients"
 
 
 def _read_key(words: list[str]) -> StratumKey:

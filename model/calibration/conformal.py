@@ -1,7 +1,7 @@
-"""Full-conformal p-values of slices on several channels, one study counting once.
+"""Full-conformal p-values of slices on several channels, one patient counting once.
 
-Everything is counted in *studies at or above*: how many of n + 1 studies, the new one included,
-score as high or higher. Ranks alone are not enough: among 100 studies and six channels, about six
+Everything is counted in *patients at or above*: how many of n + 1 patients, the new one included,
+score as high or higher. Ranks alone are not enough: among 100 patients and six channels, about six
 slices are the highest of some channel and equally extreme by rank, so no p-value could fall below
 7 / 101. In the highest tenth, therefore, the count keeps falling with distance, as an exponential.
 """
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
 
-# The tail holds this share of the studies, but never fewer than TAIL_STUDIES.
+# The tail holds this share of the patients, but never fewer than TAIL_PATIENTS.
 TAIL_SHARE = 0.1
-TAIL_STUDIES = 5.0
-# Counts are sums of 1 / (slices of a study): equal ones may differ in the last digits.
+TAIL_PATIENTS = 5.0
+# Counts are sums of 1 / (slices of a patient): equal ones may differ in the last digits.
 ROUNDING = 1e-9
 
 
@@ -26,25 +26,25 @@ ROUNDING = 1e-9
 class Peers:
     """The calibration slices that a slice is compared with.
 
-    Each slice counts 1 / (slices of its study here), so that a study counts once (hierarchical
+    Each slice counts 1 / (slices of its patient here), so that a patient counts once (hierarchical
     conformal prediction, Lee, Barber & Willett, 2023).
 
     Args:
         scores: channel scores, higher is worse, [C, n].
-        study: number of each slice's study, from 0, [n].
-        weights: [n]; they sum to n_studies.
-        counts: 1 (itself) + the weights of the slices of *other* studies that score as high or
-            higher, [C, n]: each slice is treated as the only one of its study, like a new one.
-        n_studies: number of studies.
-        tail: studies in the tail when a new one is added.
+        patient: number of each slice's patient, from 0, [n].
+        weights: [n]; they sum to n_patients.
+        counts: 1 (itself) + the weights of the slices of *other* patients that score as high or
+            higher, [C, n]: each slice is treated as the only one of its patient, like a new one.
+        n_patients: number of patients.
+        tail: patients in the tail when a new one is added.
         tail_from: where it begins if the new slice lies below, and if it lies above; [2, C].
     """
 
     scores: Scores
-    study: NDArray[np.int64]
+    patient: NDArray[np.int64]
     weights: Scores
     counts: Scores
-    n_studies: int
+    n_patients: int
     tail: float
     tail_from: Scores
 
@@ -54,9 +54,9 @@ class PValues:
     """How one slice's scores compare with those of its peers.
 
     Args:
-        channels: tail share on each channel, the share of studies at or above, (0, 1], [C]; it
+        channels: tail share on each channel, the share of patients at or above, (0, 1], [C]; it
             keeps falling beyond the highest calibration slice.
-        combined: the p-value of the smallest of them, k / (n_studies + 1).
+        combined: the p-value of the smallest of them, k / (n_patients + 1).
     """
 
     channels: Scores
@@ -68,23 +68,23 @@ class PValues:
         return int(self.channels.argmin())
 
 
-def make_peers(scores: Scores, studies: NDArray[np.int64]) -> Peers:
+def make_peers(scores: Scores, patients: NDArray[np.int64]) -> Peers:
     """Prepare calibration slices for comparison with a new one.
 
     Args:
         scores: finite channel scores, [n, C], n >= 1.
-        studies: the study of each, any numbers, [n].
+        patients: the patient of each, any numbers, [n].
     """
     channels = np.ascontiguousarray(scores.T, np.float64)
-    _, study, sizes = np.unique(studies, return_inverse=True, return_counts=True)
-    weights = 1.0 / sizes[study]
+    _, patient, sizes = np.unique(patients, return_inverse=True, return_counts=True)
+    weights = 1.0 / sizes[patient]
     tail = _tail(len(sizes) + 1)
     return Peers(
         scores=channels,
-        study=study,
+        patient=patient,
         weights=weights,
-        counts=1 + _count_others(channels, study, weights),
-        n_studies=len(sizes),
+        counts=1 + _count_others(channels, patient, weights),
+        n_patients=len(sizes),
         tail=tail,
         tail_from=np.stack([_quantile(channels, weights, at) for at in (tail, tail - 1)]),
     )
@@ -95,7 +95,7 @@ def p_values(peers: Peers, scores: Scores) -> PValues:
 
     The smallest tail share of several channels is not a p-value. It is compared with the smallest
     share that each peer has in the set with the new slice, so that new and old are treated alike.
-    This is exact where each study has one slice; on one channel it is the well-known
+    This is exact where each patient has one slice; on one channel it is the well-known
     (1 + number at or above) / (n + 1).
 
     Args:
@@ -114,74 +114,74 @@ def p_values(peers: Peers, scores: Scores) -> PValues:
     theirs = _smooth(
         peers.counts + (new >= peers.scores),
         excess,
-        total_excess + _own_study_correction(excess, peers.study, peers.weights),
+        total_excess + _own_patient_correction(excess, peers.patient, peers.weights),
         peers.tail,
     )
     counts = 1 + (peers.scores >= new) @ peers.weights
     own = _smooth(counts[:, None], new_excess, total_excess, peers.tail)[:, 0]
     alike = float(peers.weights @ (theirs.min(axis=0) <= own.min() * (1 + ROUNDING)))
-    total = peers.n_studies + 1
+    total = peers.n_patients + 1
     # Rounded, so that k / (n + 1) is that fraction and `<=` a rate is decided exactly.
     return PValues(channels=own / total, combined=(1 + round(alike, 9)) / total)
 
 
-def tail_shares(scores: Scores, studies: NDArray[np.int64]) -> Scores:
-    """Compute the share of studies at or above each slice of a complete set: [n, C], in (0, 1].
+def tail_shares(scores: Scores, patients: NDArray[np.int64]) -> Scores:
+    """Compute the share of patients at or above each slice of a complete set: [n, C], in (0, 1].
 
-    `p_values` computes this for the peers and one new slice; here a new study may bring several
+    `p_values` computes this for the peers and one new slice; here a new patient may bring several
     slices.
 
     Args:
         scores: finite channel scores, [n, C].
-        studies: the study of each, any numbers, [n].
+        patients: the patient of each, any numbers, [n].
     """
     channels = np.ascontiguousarray(scores.T, np.float64)
-    _, study, sizes = np.unique(studies, return_inverse=True, return_counts=True)
-    weights, tail = 1.0 / sizes[study], _tail(len(sizes))
+    _, patient, sizes = np.unique(patients, return_inverse=True, return_counts=True)
+    weights, tail = 1.0 / sizes[patient], _tail(len(sizes))
     excess = np.maximum(channels - _quantile(channels, weights, tail)[:, None], 0)
-    total_excess = (excess @ weights)[:, None] + _own_study_correction(excess, study, weights)
-    counts = 1 + _count_others(channels, study, weights)
+    total_excess = (excess @ weights)[:, None] + _own_patient_correction(excess, patient, weights)
+    counts = 1 + _count_others(channels, patient, weights)
     found: Scores = _smooth(counts, excess, total_excess, tail).T / len(sizes)
     return found
 
 
-def _tail(n_studies: int) -> float:
-    return min(max(TAIL_SHARE * n_studies, TAIL_STUDIES), n_studies)
+def _tail(n_patients: int) -> float:
+    return min(max(TAIL_SHARE * n_patients, TAIL_PATIENTS), n_patients)
 
 
 def _smooth(counts: Scores, excess: Scores, total_excess: Scores, tail: float) -> Scores:
     """Replace the counts in the tail by an exponential with the tail's mean excess.
 
     Args:
-        counts: studies at or above, [C, n].
+        counts: patients at or above, [C, n].
         excess: how far each score lies in the tail, 0 below it, [C, n].
-        total_excess: of the tail's studies, [C, 1] or [C, n]; 0 where nothing lies in the tail.
-        tail: studies in the tail.
+        total_excess: of the tail's patients, [C, 1] or [C, n]; 0 where nothing lies in the tail.
+        tail: patients in the tail.
     """
     depth = tail * excess / np.maximum(total_excess, np.finfo(np.float64).tiny)
     return np.where(excess > 0, tail * np.exp(-depth), np.maximum(counts, tail))
 
 
-def _own_study_correction(
-    excess: Scores, study: NDArray[np.int64], weights: Scores
+def _own_patient_correction(
+    excess: Scores, patient: NDArray[np.int64], weights: Scores
 ) -> Scores | float:
-    """Correct the tail's excess for treating each slice as the only one of its study."""
+    """Correct the tail's excess for treating each slice as the only one of its patient."""
     if weights.min() == 1:
         return 0.0
-    means = np.stack([np.bincount(study, row) for row in excess * weights])
-    correction: Scores = excess - means[:, study]
+    means = np.stack([np.bincount(patient, row) for row in excess * weights])
+    correction: Scores = excess - means[:, patient]
     return correction
 
 
-def _count_others(channels: Scores, study: NDArray[np.int64], weights: Scores) -> Scores:
-    """Sum the weights of the slices of other studies that score as high or higher: [C, n]."""
+def _count_others(channels: Scores, patient: NDArray[np.int64], weights: Scores) -> Scores:
+    """Sum the weights of the slices of other patients that score as high or higher: [C, n]."""
     counts = np.empty_like(channels)
     for row, channel in enumerate(channels):
         order = np.argsort(channel)
         below = np.concatenate([[0.0], np.cumsum(weights[order])])
         counts[row] = below[-1] - below[np.searchsorted(channel[order], channel, side="left")]
-    by_study = np.argsort(study, kind="stable")
-    for own in np.split(by_study, np.flatnonzero(np.diff(study[by_study])) + 1):
+    by_patient = np.argsort(patient, kind="stable")
+    for own in np.split(by_patient, np.flatnonzero(np.diff(patient[by_patient])) + 1):
         theirs = channels[:, own]
         counts[:, own] -= (theirs[:, None, :] >= theirs[:, :, None]).mean(axis=2)
     return counts

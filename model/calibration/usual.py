@@ -14,7 +14,7 @@ from model.calibration.conformal import Scores
 from model.calibration.strata import StratumKey
 
 # Of a larger set so many are kept: comparing a slice with them takes half a millisecond, and more
-# slices of the same studies add little.
+# slices of the same patients add little.
 MOST_SLICES = 4000
 
 
@@ -25,13 +25,13 @@ class UsualSlices:
     Args:
         channels: names of the scores.
         scores: [n, C].
-        studies: the study of each slice, [n].
+        patients: the patient of each slice, [n].
         keys: the kind of each slice, [n].
     """
 
     channels: tuple[str, ...]
     scores: Scores
-    studies: tuple[str, ...]
+    patients: tuple[str, ...]
     keys: tuple[StratumKey, ...]
 
     def part(self, chosen: NDArray[np.bool_]) -> UsualSlices:
@@ -40,7 +40,7 @@ class UsualSlices:
         return UsualSlices(
             self.channels,
             self.scores[numbers],
-            tuple(self.studies[number] for number in numbers),
+            tuple(self.patients[number] for number in numbers),
             tuple(self.keys[number] for number in numbers),
         )
 
@@ -48,11 +48,11 @@ class UsualSlices:
         """Make a calibration of these slices.
 
         Raises:
-            TooFewStudies: for the alarm rate.
+            TooFewPatients: for the alarm rate.
             ValueError: a score is not finite.
         """
         return calibrate(
-            self.scores, self.studies, self.keys, channels=self.channels, alarm_rate=alarm_rate
+            self.scores, self.patients, self.keys, channels=self.channels, alarm_rate=alarm_rate
         )
 
     def alarms(self, calibration: Calibration) -> NDArray[np.bool_]:
@@ -66,7 +66,7 @@ class UsualSlices:
 
 def calibrate(
     scores: Scores,
-    studies: Sequence[str],
+    patients: Sequence[str],
     keys: Sequence[StratumKey],
     *,
     channels: Sequence[str],
@@ -76,34 +76,34 @@ def calibrate(
 
     Args:
         scores: finite, of slices that the model was not trained on, [n, C].
-        studies: the study of each; a study counts once.
+        patients: the patient of each; a patient counts once.
         keys: the kind of each.
         channels: names of the columns.
         alarm_rate: in (0, 1), saved with the calibration.
 
     Raises:
-        TooFewStudies: for the alarm rate; the message says how many are needed.
+        TooFewPatients: for the alarm rate; the message says how many are needed.
         ValueError: a score is not finite, or the parts do not fit together.
     """
-    if not len(scores) == len(studies) == len(keys):
-        raise ValueError("each slice has one study and one kind")
+    if not len(scores) == len(patients) == len(keys):
+        raise ValueError("each slice has one patient and one kind")
     kinds = sorted(set(keys), key=str)
     numbers = {key: number for number, key in enumerate(kinds)}
     kind = np.array([numbers[key] for key in keys], np.int64)
-    study = np.unique(np.asarray(studies, dtype=np.str_), return_inverse=True)[1]
-    kept = _thin(study, kind)
+    patient = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)[1]
+    kept = _thin(patient, kind)
     return Calibration(
         channels=tuple(channels),
         scores=np.asarray(scores, np.float64)[kept],
-        studies=study[kept],
+        patients=patient[kept],
         kinds=tuple(kinds),
         kind=kind[kept],
         alarm_rate=alarm_rate,
     )
 
 
-def _thin(study: NDArray[np.int64], kind: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Choose at most MOST_SLICES: one of each kind in each study, then a second, and so on.
+def _thin(patient: NDArray[np.int64], kind: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Choose at most MOST_SLICES: one of each kind in each patient, then a second, and so on.
 
     The choice is random, reproducible and independent of the scores, so that what is kept stays
     exchangeable.
@@ -111,11 +111,11 @@ def _thin(study: NDArray[np.int64], kind: NDArray[np.int64]) -> NDArray[np.int64
     Returns:
         Indices of the kept slices, ascending.
     """
-    order = np.random.default_rng(0).permutation(len(study))
+    order = np.random.default_rng(0).permutation(len(patient))
     seen: Counter[tuple[int, int]] = Counter()
-    rank = np.empty(len(study), np.int64)
+    rank = np.empty(len(patient), np.int64)
     for index in order.tolist():
-        group = int(study[index]), int(kind[index])
+        group = int(patient[index]), int(kind[index])
         rank[index] = seen[group]
         seen[group] += 1
     chosen = order[np.argsort(rank[order], kind="stable")][:MOST_SLICES]

@@ -55,7 +55,7 @@ def export_command(tag: str, path: Path, force: bool) -> None:
 @main.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list instead of lines.")
 def list_command(as_json: bool) -> None:
-    """List the stored models: tag, stages, alarm rate and bound, number of studies and images.
+    """List the stored models: tag, stages, alarm rate and bound, number of patients and images.
 
     "served" marks the model that a server takes without SPINE_MODEL.
 

@@ -13,7 +13,11 @@ from model.store.find import DEFAULT_NAME, stages_of, store_home
 from model.store.served import choose_served
 
 # The entries of a model's record that are listed.
-SHOWN = ("alarm_rate", "alarm_rate_bound", "calibration_studies", "training_images")
+SHOWN = (
+    *("alarm_rate", "alarm_rate_bound", "calibration_patients"),
+    "calibration_studies",  # of a model that counted studies
+    "training_images",
+)
 
 
 @dataclass(frozen=True)
@@ -78,5 +82,6 @@ def _describe_all(versions: Path) -> Iterator[StoredModel]:
         except (ModelError, OSError, yaml.YAMLError) as error:
             yield replace(model, problem=str(error).splitlines()[0])
             continue
-        facts = {key: record["metadata"].get(key) for key in SHOWN}
+        found = record["metadata"]
+        facts = {key: found[key] for key in SHOWN if key in found}
         yield replace(model, created=str(record["creation_time"]), facts=facts)

@@ -68,14 +68,14 @@ def calibration_metadata(folder: Path) -> dict[str, str | int | float]:
     from model.runtime import load_calibration
 
     calibration = load_calibration(folder)
-    n_studies, rate = calibration.n_studies, calibration.alarm_rate
+    n_patients, rate = calibration.n_patients, calibration.alarm_rate
     return {
         "alarm_rate": rate,
-        "alarm_rate_bound": round(rate_bound(rate, n_studies), 4),
-        "calibration_studies": n_studies,
+        "alarm_rate_bound": round(rate_bound(rate, n_patients), 4),
+        "calibration_patients": n_patients,
         "calibration_slices": len(calibration.scores),
         "calibration_strata": ", ".join(
-            f"{stratum.key} ({stratum.n_studies}{', pooled' if stratum.is_pooled else ''})"
+            f"{stratum.key} ({stratum.n_patients}{', pooled' if stratum.is_pooled else ''})"
             for stratum in calibration.strata()
         ),
     }

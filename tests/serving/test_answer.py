@@ -18,10 +18,10 @@ T2 = StratumKey("T2", "sagittal", "lumbar", "2D")
 
 @pytest.fixture(scope="module")
 def calibration() -> Calibration:
-    """99 studies that score 0 to 98."""
-    studies = [str(number) for number in range(99)]
+    """99 patients that score 0 to 98."""
+    patients = [str(number) for number in range(99)]
     return calibrate(
-        np.arange(99.0)[:, None], studies, [T2] * 99, channels=["residual"], alarm_rate=0.05
+        np.arange(99.0)[:, None], patients, [T2] * 99, channels=["residual"], alarm_rate=0.05
     )
 
 
@@ -51,16 +51,17 @@ def test_a_threshold_decides_on_the_mse_alone(calibration: Calibration) -> None:
 def test_the_log_says_what_the_rate_rests_on(calibration: Calibration) -> None:
     # Beta(5, 95): 90 % of it lies below .0791.
     assert describe_calibration(calibration) == (
-        "alarm rate 5.00%, in 9 of 10 calibrations at most 7.91%; 99 studies: T2 sagittal lumbar 2D"
+        "alarm rate 5.00%, in 9 of 10 calibrations at most 7.91%;"
+        " 99 patients: T2 sagittal lumbar 2D"
     )
 
 
-def test_a_rate_that_the_calibration_cannot_hold_says_how_many_studies_it_takes(
+def test_a_rate_that_the_calibration_cannot_hold_says_how_many_patients_it_takes(
     calibration: Calibration,
 ) -> None:
     check_alarm_rate(0.01, 99)
     check_alarm_rate(None, 0)
-    with pytest.raises(BadAlarmRate, match="takes 999 calibration studies, and there are 99"):
+    with pytest.raises(BadAlarmRate, match="takes 999 calibration patients, and there are 99"):
         check_alarm_rate(0.001, 99)
 
 
@@ -73,8 +74,8 @@ def test_a_rate_that_the_slices_own_kind_cannot_hold_is_refused_after_it_is_know
         channels=["residual"],
         alarm_rate=0.05,
     )
-    check_alarm_rate(0.01, calibration.n_studies)
-    with pytest.raises(BadAlarmRate, match="takes 99 calibration studies, and there are 60"):
+    check_alarm_rate(0.01, calibration.n_patients)
+    with pytest.raises(BadAlarmRate, match="takes 99 calibration patients, and there are 60"):
         decide(None, 0.01, calibration, scored(calibration, 99))
 
 

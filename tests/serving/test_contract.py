@@ -98,12 +98,12 @@ async def test_the_alarm_rate_works_in_the_query_and_in_the_form(
     assert in_form.json()["p_value"] == high["p_value"]
 
 
-async def test_an_alarm_rate_that_the_calibration_cannot_hold_says_how_many_studies_it_takes(
+async def test_an_alarm_rate_that_the_calibration_cannot_hold_says_how_many_patients_it_takes(
     client: httpx.AsyncClient, dicom: bytes
 ) -> None:
     answer = await post(client, dicom, "/predict?alarm_rate=0.0001")
     detail = assert_problem(answer, 400, "alarm_rate_invalid")["detail"]
-    assert "takes 9999 calibration studies" in detail
+    assert "takes 9999 calibration patients" in detail
     # Before any work: the file is not looked at.
     assert_problem(
         await post(client, b"x", "/predict?alarm_rate=0.0001"), 400, "alarm_rate_invalid"

@@ -1,4 +1,4 @@
-"""`python -m training calibrate`: a site's own usual studies in place of those of training."""
+"""`python -m training calibrate`: a site's own usual patients in place of those of training."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def done(
     return found
 
 
-def test_the_studies_are_counted_with_the_bound_of_their_rate(done: dict[str, Any]) -> None:
-    assert (done["slices"], done["studies"], done["alarm_rate"]) == (30, 30, 0.05)
+def test_the_patients_are_counted_with_the_bound_of_their_rate(done: dict[str, Any]) -> None:
+    assert (done["slices"], done["patients"], done["alarm_rate"]) == (30, 30, 0.05)
     # Beta(1, 30): 1 - .1 ** (1 / 30) = .0739
     assert done["bound"] == pytest.approx(1 - 0.1 ** (1 / 30))
     assert sum(stratum["n_slices"] for stratum in done["strata"]) == 30
@@ -60,8 +60,8 @@ def test_the_weights_stay_and_the_calibration_changes(done: dict[str, Any]) -> N
     } - {"model.yaml", "model.yaml.sha256"}
     assert changed == {CALIBRATION_FILE, SPEC_FILE}
     before, after = load_model(old), load_model(new)
-    assert before.calibration.n_studies != 30
-    assert after.calibration.n_studies == 30
+    assert before.calibration.n_patients != 30
+    assert after.calibration.n_patients == 30
     assert after.spec.name == SITE
     assert after.spec.provenance.n_images == before.spec.provenance.n_images
     x = after.golden_x
@@ -71,7 +71,7 @@ def test_the_weights_stay_and_the_calibration_changes(done: dict[str, Any]) -> N
 def test_the_new_version_says_what_was_recalibrated(done: dict[str, Any]) -> None:
     provenance = load_model(find_directory(done["model"])).spec.provenance
     assert done["source"] in provenance.recalibrated
-    assert "30 studies" in provenance.recalibrated
+    assert "30 patients" in provenance.recalibrated
 
 
 def test_usual_slices_of_the_site_are_mostly_normal_afterwards(done: dict[str, Any]) -> None:
@@ -86,13 +86,13 @@ def test_usual_slices_of_the_site_are_mostly_normal_afterwards(done: dict[str, A
     assert np.mean(alarms) < 0.2
 
 
-def test_too_few_studies_are_refused_with_the_number_it_takes(
+def test_too_few_patients_are_refused_with_the_number_it_takes(
     model_store: Path, phantom_folder: Path
 ) -> None:
     name = ("--name", "too_few")
     result = call("calibrate", "spine_autoencoder", phantom_folder, "--alarm-rate", 0.01, *name)
     assert result.exit_code == 1
-    assert "an alarm rate of 0.01 takes 99 calibration studies, and there are 30" in result.stderr
+    assert "an alarm rate of 0.01 takes 99 calibration patients, and there are 30" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert not (model_store / "models" / "too_few").exists()
 
@@ -100,7 +100,7 @@ def test_too_few_studies_are_refused_with_the_number_it_takes(
 def test_people_read_a_table(model_store: Path, phantom_folder: Path) -> None:
     result = call("calibrate", "spine_autoencoder", phantom_folder, "--name", "for_people")
     assert result.exit_code == 0, result.output
-    assert "30 slices of 30 studies" in result.stdout
+    assert "30 slices of 30 patients" in result.stdout
     assert "at most 7.4%" in result.stdout
     assert "next: SPINE_MODEL=for_people:" in result.stdout
 

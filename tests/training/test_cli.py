@@ -52,7 +52,7 @@ def fitted(
     shutil.copytree(phantom_folder, data)
     (data / "notes.txt").write_text("not an image")
     # A cut so low that something is removed from among normal phantoms; how many, depends on the
-    # machine, and 9 studies are enough for this alarm rate.
+    # machine, and 9 patients are enough for this alarm rate.
     cleaning = ("--cut", 2.0, "--alarm-rate", 0.1, "--masks", phantom_masks)
     name = ("--name", "training_test")
     result = call("fit", data, *SMALL, *cleaning, *name, "--out", out, "--json")

@@ -38,8 +38,7 @@ class Case:
         image: to be judged.
         kind: of the anomaly, or USUAL.
         group: of kinds, which are averaged; "" for usual images.
-        patient: of the image; intervals resample patients.
-        study: of the image; an alarm rate counts studies.
+        patient: of the image; intervals resample patients, and an alarm rate counts them.
         pair: number of the usual image that it was planted into, -1 for none; a usual image has a
             number of its own.
         mask: where the anomaly is, [H, W]; None if it is everywhere or unknown.
@@ -49,7 +48,6 @@ class Case:
     kind: str
     group: str
     patient: str
-    study: str
     pair: int = -1
     mask: NDArray[np.bool_] | None = None
 
@@ -70,7 +68,7 @@ def held_out_cases(
     """
     mask_of = find_masks(masks, chosen) if masks else {}
     for pair, (source, image) in enumerate(iterate_slices(data, chosen)):
-        usual = Case(image, USUAL, "", source.group, source.study, pair)
+        usual = Case(image, USUAL, "", source.group, pair)
         yield usual
         for number, kind in enumerate(FAULT_KINDS):
             fault = plant_fault(image, kind, np.random.default_rng([SEED, pair, number]))
@@ -95,7 +93,7 @@ def _lesions(usual: Case, mask: Path) -> Iterator[Case]:
 def foreign_cases(count: int) -> Iterator[Case]:
     """Yield `count` images of every kind that is not a sagittal spine MR."""
     for made in foreign_images(count, SEED):
-        yield Case(made.image, made.kind, made.group, made.origin, made.origin)
+        yield Case(made.image, made.kind, made.group, made.origin)
 
 
 def phantom_cases(count: int) -> Iterator[Case]:
@@ -110,9 +108,9 @@ def labelled_cases(data: Sequence[Path], labels: Mapping[Source, str]) -> Iterat
     for number, (source, image) in enumerate(iterate_slices(data, labels)):
         label = labels[source]
         if label in NOTHING:
-            yield Case(image, USUAL, "", source.group, source.study, number)
+            yield Case(image, USUAL, "", source.group, number)
         else:
-            yield Case(image, label, LABELLED, source.group, source.study)
+            yield Case(image, label, LABELLED, source.group)
 
 
 def inverted(image: Slice) -> Slice:
@@ -174,7 +172,7 @@ def _phantom(index: int, kind: str) -> Case:
     image = read_image(phantom_bytes(phantom, SEED, index))
     patient = f"phantom {index}"
     if kind == "none":
-        return Case(image, USUAL, "", patient, patient, index)
+        return Case(image, USUAL, "", patient, index)
     group = FINDING_GROUP if kind in FINDINGS else FAULTS
     mask = phantom.mask if kind in FINDINGS or kind in PLACED else None
-    return Case(image, kind, group, patient, patient, index, mask)
+    return Case(image, kind, group, patient, index, mask)

@@ -186,7 +186,7 @@ def held_out_suite(request: Request, chosen: Sequence[Source], spec: InputSpec) 
     if request.axial:
         found = load_images(request.axial, spec).sources
         parts.append(
-            Case(image, AXIAL_FILES, OTHER_PLANE, source.group, source.study)
+            Case(image, AXIAL_FILES, OTHER_PLANE, source.group)
             for source, image in iterate_slices(request.axial, found)
         )
         foreign = (*foreign, AXIAL_FILES)

@@ -115,7 +115,6 @@ def _rows(channels: tuple[str, ...], answers: list[_Answer]) -> Rows:
         kinds=np.array([case.kind for case in cases]),
         groups=np.array([case.group for case in cases]),
         patients=np.array([case.patient for case in cases]),
-        studies=np.array([case.study for case in cases]),
         pairs=np.array([case.pair for case in cases]),
         scores=np.array([[one.verdict.anomaly_score, *one.scores[wanted]] for one in judged]),
         p_values=np.array([one.verdict.p_value for one in judged]),
@@ -130,7 +129,7 @@ def _usual(channels: tuple[str, ...], answers: list[_Answer]) -> UsualSlices:
     return usual_slices(
         np.array([answer.judged.scores for answer in usual]),
         [answer.case.image.facts for answer in usual],
-        [answer.case.study for answer in usual],
+        [answer.case.patient for answer in usual],
         channels,
     )
 

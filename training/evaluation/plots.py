@@ -65,13 +65,13 @@ def plot_alarms(path: Path, evaluation: Evaluation) -> None:
     highest = max([*rates, alarms.realised, alarms.counted_bound, alarms.bound]) * 1.1
     axes.hist(rates, bins=np.linspace(0, highest, 30).tolist(), color="C0", label="repeats")
     for value, style, label in (
-        (alarms.realised, "-", "the model itself, on new studies"),
+        (alarms.realised, "-", "the model itself, on new patients"),
         (alarms.alarm_rate, ":", "nominal"),
         (alarms.bound, "--", "printed bound"),
         (alarms.counted_bound, "-.", "bound of a counted rate"),
     ):
         axes.axvline(value, color="black", linestyle=style, label=label)
-    axes.set(xlabel="alarms on usual slices, each study counting once", ylabel="repeats")
+    axes.set(xlabel="alarms on usual slices, each patient counting once", ylabel="repeats")
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     save_figure(figure, path)
 

@@ -152,36 +152,36 @@ def average_precision(mask: NDArray[np.bool_], scores: NDArray[np.floating]) -> 
     return float((gain * found / (last + 1)).sum() / hits.sum())
 
 
-def study_rates(flags: NDArray[np.bool_], studies: Sequence[str]) -> FloatArray:
-    """Average a yes or no over the slices of each study, [G] in the order of their names."""
-    _, place = np.unique(np.asarray(studies), return_inverse=True)
+def patient_rates(flags: NDArray[np.bool_], patients: Sequence[str]) -> FloatArray:
+    """Average a yes or no over the slices of each patient, [G] in the order of their names."""
+    _, place = np.unique(np.asarray(patients), return_inverse=True)
     return np.asarray(np.bincount(place, flags.astype(np.float64)) / np.bincount(place))
 
 
-def study_rate(flags: NDArray[np.bool_], studies: Sequence[str]) -> float:
-    """Average a yes or no over the slices of each study, then over studies.
+def patient_rate(flags: NDArray[np.bool_], patients: Sequence[str]) -> float:
+    """Average a yes or no over the slices of each patient, then over patients.
 
-    A study counts once, however many slices it has: that is what a rate calibrated on studies
+    A patient counts once, however many slices it has: that is what a rate calibrated on patients
     promises.
     """
-    return float(study_rates(flags, studies).mean())
+    return float(patient_rates(flags, patients).mean())
 
 
 def counted_bound(n_calibration: int, n_test: int, rate: float, level: float = 0.9) -> float:
-    """Bound the alarms that are counted on a finite number of new studies.
+    """Bound the alarms that are counted on a finite number of new patients.
 
-    The true rate behind n calibration studies follows Beta(k, n + 1 - k), k = floor(rate (n + 1))
+    The true rate behind n calibration patients follows Beta(k, n + 1 - k), k = floor(rate (n + 1))
     (Vovk 2012; Angelopoulos & Bates 2023, section 3.2); what is counted on m new ones is
     beta-binomial, and its quantile is wider than that of the true rate.
 
     Args:
-        n_calibration: studies behind the threshold.
-        n_test: new studies on which alarms are counted.
+        n_calibration: patients behind the threshold.
+        n_test: new patients on which alarms are counted.
         rate: the nominal alarm rate.
         level: the share of repeats that stay at or below the bound.
 
     Returns:
-        A share of the new studies, 0 to 1.
+        A share of the new patients, 0 to 1.
     """
     k = int(np.floor(rate * (n_calibration + 1) + 1e-9))
     if k < 1:

@@ -35,7 +35,6 @@ class Rows:
         kinds: of each image, USUAL or an anomaly's, [N].
         groups: of each kind, [N].
         patients: the patient of each image, [N].
-        studies: the study of each image, [N].
         pairs: number of the usual image that it was planted into, -1 for none, [N].
         scores: [N, K].
         p_values: of the default decision, [N].
@@ -48,7 +47,6 @@ class Rows:
     kinds: NDArray[np.str_]
     groups: NDArray[np.str_]
     patients: NDArray[np.str_]
-    studies: NDArray[np.str_]
     pairs: NDArray[np.int64]
     scores: Floats
     p_values: Floats

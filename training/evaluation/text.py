@@ -62,13 +62,13 @@ def describe_alarms(alarms: FalseAlarms) -> str:
     """Describe how many usual slices are flagged, and what was promised."""
     return (
         f"At the nominal alarm rate of {alarms.alarm_rate:.1%}, {alarms.realised:.1%} of the usual"
-        f" slices are flagged, each study counting once (95 % interval {alarms.low:.1%} to"
-        f" {alarms.high:.1%}, {alarms.n_studies} studies), and {alarms.study_alarms:.1%} of the"
-        f" studies as a whole. With {alarms.n_calibration_studies} calibration studies the printed"
-        f" bound is {alarms.bound:.1%}. In {len(alarms.repeats)} repeats, each with another random"
-        f" split into calibration and new studies, {alarms.within_bound:.0%} stay within it and"
+        f" slices are flagged, each patient counting once (95 % interval {alarms.low:.1%} to"
+        f" {alarms.high:.1%}, {alarms.n_patients} patients), and {alarms.patient_alarms:.1%} of the"
+        f" patients as a whole. With {alarms.n_calibration_patients} calibration patients the"
+        f" printed bound is {alarms.bound:.1%}. In {len(alarms.repeats)} repeats, each with another"
+        f" random split into calibration and new patients, {alarms.within_bound:.0%} stay within it and"
         f" {alarms.within_counted_bound:.0%} within {alarms.counted_bound:.1%}, the bound for a"
-        " rate that is counted on so few new studies."
+        " rate that is counted on so few new patients."
     )
 
 

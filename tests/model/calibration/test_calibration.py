@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.calibration.alarm_rates import TooFewStudies
+from model.calibration.alarm_rates import TooFewPatients
 from model.calibration.calibration import Calibration
 from model.calibration.strata import StratumKey
 from model.calibration.usual import calibrate
@@ -23,24 +23,24 @@ AXIAL = StratumKey("T2", "axial", "lumbar", "2D")
 
 
 def made(
-    counts: dict[StratumKey, int], *, per_study: int = 1, shift: float = 0.0, rate: float = 0.05
+    counts: dict[StratumKey, int], *, per_patient: int = 1, shift: float = 0.0, rate: float = 0.05
 ) -> Calibration:
-    """A calibration of one channel: the studies of each kind score 0, 1, 2 ... + shift * kind."""
-    keys = [key for key, n in counts.items() for _ in range(n * per_study)]
+    """A calibration of one channel: the patients of each kind score 0, 1, 2 ... + shift * kind."""
+    keys = [key for key, n in counts.items() for _ in range(n * per_patient)]
     scores = [
-        study + shift * number
+        patient + shift * number
         for number, n in enumerate(counts.values())
-        for study in range(n)
-        for _ in range(per_study)
+        for patient in range(n)
+        for _ in range(per_patient)
     ]
-    studies = [
-        f"{number}/{study}"
+    patients = [
+        f"{number}/{patient}"
         for number, n in enumerate(counts.values())
-        for study in range(n)
-        for _ in range(per_study)
+        for patient in range(n)
+        for _ in range(per_patient)
     ]
     return calibrate(
-        np.array(scores)[:, None], studies, keys, channels=["residual"], alarm_rate=rate
+        np.array(scores)[:, None], patients, keys, channels=["residual"], alarm_rate=rate
     )
 
 
@@ -48,12 +48,12 @@ def judged(calibration: Calibration, score: float, key: StratumKey) -> Any:
     return calibration.judge(np.array([score]), key)
 
 
-def test_a_kind_with_60_studies_is_compared_with_its_own() -> None:
+def test_a_kind_with_60_patients_is_compared_with_its_own() -> None:
     calibration = made({T1: 60, T2: 60}, shift=1000.0)
     verdict = judged(calibration, 59.5, T1)
     # None of the 60 is as high: 1 / 61.
     assert verdict.p_value == 1 / 61
-    assert (verdict.n_studies, verdict.is_pooled, verdict.scope_reason) == (60, False, None)
+    assert (verdict.n_patients, verdict.is_pooled, verdict.scope_reason) == (60, False, None)
     assert judged(calibration, 59.5, T2).p_value == 1.0
 
 
@@ -62,23 +62,23 @@ def test_a_kind_with_fewer_is_compared_with_its_relatives_first_and_flagged() ->
     verdict = judged(calibration, 58.5, SPACE)
     # Of 60 T2 and 59 SPACE one is as high: 2 / 120. The T1 are none of its relatives.
     assert verdict.p_value == 2 / 120
-    assert (verdict.n_studies, verdict.is_pooled, verdict.scope_reason) == (119, True, None)
+    assert (verdict.n_patients, verdict.is_pooled, verdict.scope_reason) == (119, True, None)
 
 
 def test_where_no_relatives_are_enough_all_are_the_pool() -> None:
     verdict = judged(made({T1: 20, SPACE: 10}), 5.0, SPACE)
-    assert (verdict.n_studies, verdict.is_pooled, verdict.scope_reason) == (30, True, None)
+    assert (verdict.n_patients, verdict.is_pooled, verdict.scope_reason) == (30, True, None)
 
 
 def test_patients_and_phantoms_are_compared_with_each_other_only_without_a_choice() -> None:
     patient, phantom = replace(T2, subject="patient"), replace(T1, subject="phantom")
     mixed = made({patient: 20, phantom: 80})
     verdict = judged(mixed, 5.0, replace(SPACE, subject="patient"))
-    assert (verdict.n_studies, verdict.is_pooled) == (20, True)
+    assert (verdict.n_patients, verdict.is_pooled) == (20, True)
     # 19 are the fewest that reach a p-value of 5 %.
-    assert judged(made({patient: 18, phantom: 80}), 5.0, patient).n_studies == 98
+    assert judged(made({patient: 18, phantom: 80}), 5.0, patient).n_patients == 98
     other = judged(mixed, 5.0, replace(T1, subject="synthetic phantom"))
-    assert (other.n_studies, other.is_pooled) == (80, True), "those of the same contrast"
+    assert (other.n_patients, other.is_pooled) == (80, True), "those of the same contrast"
     assert other.scope_reason == (
         "the image is of a synthetic phantom; the calibration has only patients or phantoms"
     )
@@ -87,19 +87,19 @@ def test_patients_and_phantoms_are_compared_with_each_other_only_without_a_choic
 def test_a_kind_that_was_never_seen_is_out_of_scope_and_compared_with_the_pool() -> None:
     verdict = judged(made({T1: 60, T2: 60}), 5.0, AXIAL)
     assert verdict.scope_reason == "the plane is axial; the calibration has only sagittal"
-    assert (verdict.n_studies, verdict.is_pooled) == (120, True)
+    assert (verdict.n_patients, verdict.is_pooled) == (120, True)
 
 
 def test_a_slice_without_tags_is_compared_with_all_that_it_may_be() -> None:
     verdict = judged(made({T1: 60, T2: 60, SPACE: 10}), 5.0, StratumKey("T2", "sagittal"))
-    assert (verdict.n_studies, verdict.is_pooled, verdict.scope_reason) == (70, False, None)
+    assert (verdict.n_patients, verdict.is_pooled, verdict.scope_reason) == (70, False, None)
 
 
-def test_a_study_in_the_pool_counts_once() -> None:
-    calibration = made({T1: 30}, per_study=3)
-    # Study 29 alone is as high: 2 / 31.
+def test_a_patient_in_the_pool_counts_once() -> None:
+    calibration = made({T1: 30}, per_patient=3)
+    # Patient 29 alone is as high: 2 / 31.
     assert judged(calibration, 28.5, T1).p_value == pytest.approx(2 / 31, abs=1e-15)
-    assert calibration.n_studies == 30
+    assert calibration.n_patients == 30
 
 
 def test_the_anomaly_score_is_the_largest_logarithm_over_the_channels() -> None:
@@ -137,51 +137,51 @@ def test_a_score_that_is_not_finite_is_refused(bad: float) -> None:
         calibrate(np.full((60, 1), bad), ["a"] * 60, [T2] * 60, channels=["a"], alarm_rate=0.5)
 
 
-def test_too_few_studies_for_the_rate_are_refused_with_the_number_it_takes() -> None:
-    with pytest.raises(TooFewStudies, match=r"0\.05 takes 19 calibration studies, and there are 1"):
+def test_too_few_patients_for_the_rate_are_refused_with_the_number_it_takes() -> None:
+    with pytest.raises(TooFewPatients, match=r"takes 19 calibration patients, and there are 1;"):
         calibrate(np.zeros((40, 1)), ["a"] * 40, [T2] * 40, channels=["residual"], alarm_rate=0.05)
     calibration = made({T2: 60})
     calibration.check_rate(0.02)
-    with pytest.raises(TooFewStudies, match="99 calibration studies, and there are 60"):
+    with pytest.raises(TooFewPatients, match="99 calibration patients, and there are 60"):
         calibration.check_rate(0.01)
 
 
 def test_a_stricter_saved_rate_takes_larger_strata() -> None:
     calibration = made({T2: 60, SPACE: 60}, rate=0.01)
-    assert judged(calibration, 5.0, T2).n_studies == 120
+    assert judged(calibration, 5.0, T2).n_patients == 120
 
 
 def test_the_strata_are_listed_with_the_bound_of_their_rate() -> None:
     first, second = made({T1: 100, SPACE: 20}).strata()
-    assert (first.key, first.n_studies, first.n_compared, first.is_pooled) == (T1, 100, 100, False)
+    assert (first.key, first.n_patients, first.n_compared, first.is_pooled) == (T1, 100, 100, False)
     assert round(first.bound, 3) == 0.078
     assert (second.key, second.n_slices, second.n_compared, second.is_pooled) == (
         *(SPACE, 20, 120, True),
     )
 
 
-def test_a_study_is_compared_by_its_maximum_with_the_maxima_of_studies() -> None:
-    # Studies of 4 slices, maxima 3, 7 ... 79; five of 20 are above 62.5: 63 to 79.
+def test_a_patient_is_compared_by_its_maximum_with_the_maxima_of_patients() -> None:
+    # Patients of 4 slices, maxima 3, 7 ... 79; five of 20 are above 62.5: 63 to 79.
     scores = np.arange(80.0)[:, None]
-    studies = [str(number // 4) for number in range(80)]
-    calibration = calibrate(scores, studies, [T2] * 80, channels=["a"], alarm_rate=0.05)
+    patients = [str(number // 4) for number in range(80)]
+    calibration = calibrate(scores, patients, [T2] * 80, channels=["a"], alarm_rate=0.05)
     new = np.array([1.0, 2.0, 62.5, 3.0])[:, None]
     assert calibration.study_p_value(new, [T2] * 4) == (1 + 5) / 21
 
 
-def study_scores(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-    """Ten slices of n studies on four channels, alike within a study."""
-    study = rng.normal(size=(n, 1, 4))
-    scores: NDArray[np.float64] = np.exp(study + rng.normal(size=(n, 10, 4)))
+def patient_scores(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+    """Ten slices of n patients on four channels, alike within a patient."""
+    patient = rng.normal(size=(n, 1, 4))
+    scores: NDArray[np.float64] = np.exp(patient + rng.normal(size=(n, 10, 4)))
     return scores
 
 
-def test_studies_of_ten_slices_alarm_at_the_rate_of_studies() -> None:
+def test_patients_of_ten_slices_alarm_at_the_rate_of_patients() -> None:
     rng = np.random.default_rng(3)
     keys = ([T1] * 5 + [T2] * 5) * 40
-    by_study, by_slice = [], []
+    by_patient, by_slice = [], []
     for _ in range(20):
-        scores = study_scores(rng, 50)
+        scores = patient_scores(rng, 50)
         calibration = calibrate(
             scores[:40].reshape(-1, 4),
             [str(number // 10) for number in range(400)],
@@ -190,15 +190,15 @@ def test_studies_of_ten_slices_alarm_at_the_rate_of_studies() -> None:
             alarm_rate=0.1,
         )
         for new in scores[40:]:
-            by_study.append(calibration.study_p_value(new, keys[:10]) <= 0.1)
+            by_patient.append(calibration.study_p_value(new, keys[:10]) <= 0.1)
             slices = zip(new, keys[:10], strict=True)
             by_slice.append(any(calibration.judge(*each).p_value <= 0.1 for each in slices))
-    # 200 studies: a standard error of .02. Slices at 10 % each alarm in far more of them.
-    assert 0.04 < np.mean(by_study) < 0.16
+    # 200 patients: a standard error of .02. Slices at 10 % each alarm in far more of them.
+    assert 0.04 < np.mean(by_patient) < 0.16
     assert np.mean(by_slice) > 0.3
 
 
-def test_a_study_without_slices_or_with_kinds_missing_is_refused() -> None:
+def test_a_patient_without_slices_or_with_kinds_missing_is_refused() -> None:
     calibration = made({T2: 60})
     for scores, keys in ((np.zeros((0, 1)), []), (np.zeros((2, 1)), [T2])):
         with pytest.raises(ValueError, match="a kind for each slice"):
@@ -214,7 +214,7 @@ def saved_and_loaded(arrays: dict[str, NDArray[Any]]) -> Calibration:
 
 
 def test_a_file_without_objects_gives_back_the_same_verdicts() -> None:
-    calibration = made({T1: 60, StratumKey("T2", "sagittal"): 30}, per_study=2)
+    calibration = made({T1: 60, StratumKey("T2", "sagittal"): 30}, per_patient=2)
     again = saved_and_loaded(calibration.to_arrays())
     for key in (T1, T2, AXIAL):
         assert judged(again, 12.5, key) == judged(calibration, 12.5, key)
@@ -231,6 +231,15 @@ def test_a_calibration_that_names_no_subject_is_of_patients() -> None:
     )
 
 
+def test_a_calibration_that_counted_studies_is_still_read() -> None:
+    calibration = made({T2: 60})
+    arrays = calibration.to_arrays()
+    arrays["studies"] = arrays.pop("patients")
+    older = saved_and_loaded(arrays)
+    assert older.n_patients == 60
+    assert judged(older, 12.5, T2) == judged(calibration, 12.5, T2)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -239,8 +248,8 @@ def test_a_calibration_that_names_no_subject_is_of_patients() -> None:
         {"scores": np.zeros((60, 2))},
         {"scores": np.zeros(60)},
         {"channels": np.array([], dtype=np.str_)},
-        {"studies": np.zeros((60, 1), np.int64)},
-        {"studies": np.zeros(60, np.int64)},
+        {"patients": np.zeros((60, 1), np.int64)},
+        {"patients": np.zeros(60, np.int64)},
         {"kind": np.full(60, 1)},
         {"kind": np.full(60, -1)},
         {"kinds": np.array([["T2", "sagittal", "lumbar"] + ["2D"] * 2])},
@@ -260,7 +269,7 @@ def test_a_file_with_a_part_that_does_not_fit_is_refused(changes: dict[str, Any]
         saved_and_loaded(arrays | changes)
 
 
-@pytest.mark.parametrize("name", ["channels", "scores", "studies", "kinds", "kind", "alarm_rate"])
+@pytest.mark.parametrize("name", ["channels", "scores", "patients", "kinds", "kind", "alarm_rate"])
 def test_a_file_that_lacks_a_part_is_refused(name: str) -> None:
     arrays = made({T2: 60}).to_arrays()
     del arrays[name]
@@ -274,5 +283,5 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         replace(calibration, kind=np.zeros(3, np.int64))
     with pytest.raises(ValueError, match="named twice"):
         replace(calibration, channels=("a", "a"), scores=np.zeros((60, 2)))
-    with pytest.raises(ValueError, match="one study and one kind"):
+    with pytest.raises(ValueError, match="one patient and one kind"):
         calibrate(np.zeros((3, 1)), ["a"], [T2], channels=["a"], alarm_rate=0.5)

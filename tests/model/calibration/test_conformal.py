@@ -39,23 +39,23 @@ def test_identical_scores_are_all_alike() -> None:
     assert p_values(peers, np.full(3, 2.0)).combined == 1 / 21
 
 
-def test_a_study_counts_once_however_many_slices_it_has() -> None:
-    # Study 0 has four slices, two at or above 5: weight 2/4. Studies 1 and 2: one slice above 5.
+def test_a_patient_counts_once_however_many_slices_it_has() -> None:
+    # Patient 0 has four slices, two at or above 5: weight 2/4. Patients 1 and 2: one slice above 5.
     # (1 + .5 + 1) / (3 + 1) = .625
     scores = column(9, 6, 1, 2, 3, 8)
     peers = make_peers(scores, np.array([0, 0, 0, 0, 1, 2]))
-    assert peers.n_studies == 3
+    assert peers.n_patients == 3
     assert p_values(peers, np.array([5.0])).combined == 0.625
 
 
-def test_one_study_allows_no_p_value_below_a_half() -> None:
+def test_one_patient_allows_no_p_value_below_a_half() -> None:
     peers = make_peers(column(1, 2, 3), np.zeros(3, np.int64))
     assert p_values(peers, np.array([99.0])).combined == 0.5
 
 
 def test_two_channels_are_one_comparison_in_the_set_of_all() -> None:
-    # Studies a, b, c and the new one. Channel 0: 1, 2, 9 and 3; channel 1: 9, 2, 1 and 3.
-    # The tail would hold five studies, so it holds all four and begins at 1 on both channels. The
+    # Patients a, b, c and the new one. Channel 0: 1, 2, 9 and 3; channel 1: 9, 2, 1 and 3.
+    # The tail would hold five patients, so it holds all four and begins at 1 on both channels. The
     # excesses are 0, 1, 8, 2 and 8, 1, 0, 2; each sums to 11. The smaller share is exp(-4 * 8 / 11)
     # for a and c, exp(-4 / 11) for b, exp(-4 * 2 / 11) for the new one: a and c are as extreme.
     peers = make_peers(np.array([[1.0, 9], [2, 2], [9, 1]]), each_its_own(3))
@@ -65,7 +65,7 @@ def test_two_channels_are_one_comparison_in_the_set_of_all() -> None:
 
 
 def test_beyond_the_tenth_a_share_falls_with_the_distance() -> None:
-    # 0 to 98 and a new 100: the tail of 100 studies holds the ten from 90 on, which is 89 + 1.
+    # 0 to 98 and a new 100: the tail of 100 patients holds the ten from 90 on, which is 89 + 1.
     # Excesses 1 to 8 and the new 10 sum to 46, the mean is 4.6: .1 * exp(-10 / 4.6).
     peers = make_peers(column(*range(99)), each_its_own(99))
     found = p_values(peers, np.array([100.0]))
@@ -109,26 +109,26 @@ def test_the_fast_way_gives_what_the_whole_set_gives(slices: int, has_ties: bool
         n = int(rng.integers(1, 60))
         scores = rng.integers(0, 20, (n, 3)).astype(float) if has_ties else rng.gamma(1, 1, (n, 3))
         new = scores[0] if has_ties else rng.gamma(1, 2, 3)
-        studies = each_its_own(n) // slices
-        found = p_values(make_peers(scores, studies), new)
-        whole = tail_shares(np.vstack([scores, new]), np.append(studies, 999))
-        weights = 1 / np.bincount(studies)[studies]
+        patients = each_its_own(n) // slices
+        found = p_values(make_peers(scores, patients), new)
+        whole = tail_shares(np.vstack([scores, new]), np.append(patients, 999))
+        weights = 1 / np.bincount(patients)[patients]
         is_alike = whole[:-1].min(axis=1) <= whole[-1].min() * (1 + 1e-9)
         np.testing.assert_allclose(found.channels, whole[-1])
-        assert found.combined == pytest.approx((1 + weights @ is_alike) / (studies[-1] + 2))
+        assert found.combined == pytest.approx((1 + weights @ is_alike) / (patients[-1] + 2))
 
 
-def realised(rate: float, *, n_studies: int, n_slices: int, n_channels: int) -> float:
-    """Share of new slices that alarm, over 200 calibrations with 10 new studies each."""
+def realised(rate: float, *, n_patients: int, n_slices: int, n_channels: int) -> float:
+    """Share of new slices that alarm, over 200 calibrations with 10 new patients each."""
     rng = np.random.default_rng(7)
     alarms = []
     for _ in range(200):
-        # Studies differ, slices of a study are alike, channels are skewed as errors are.
-        study = rng.normal(size=(n_studies + 10, 1, n_channels))
-        scores = np.exp(study + rng.normal(size=(n_studies + 10, n_slices, n_channels)))
-        old = scores[:n_studies].reshape(-1, n_channels)
-        peers = make_peers(old, np.repeat(np.arange(n_studies), n_slices))
-        alarms += [p_values(peers, new[0]).combined <= rate for new in scores[n_studies:]]
+        # Patients differ, slices of a patient are alike, channels are skewed as errors are.
+        patient = rng.normal(size=(n_patients + 10, 1, n_channels))
+        scores = np.exp(patient + rng.normal(size=(n_patients + 10, n_slices, n_channels)))
+        old = scores[:n_patients].reshape(-1, n_channels)
+        peers = make_peers(old, np.repeat(np.arange(n_patients), n_slices))
+        alarms += [p_values(peers, new[0]).combined <= rate for new in scores[n_patients:]]
     return float(np.mean(alarms))
 
 
@@ -136,9 +136,9 @@ def realised(rate: float, *, n_studies: int, n_slices: int, n_channels: int) -> 
 @pytest.mark.parametrize("rate", [0.05, 0.2])
 def test_the_alarm_rate_is_kept_however_many_channels_speak(rate: float, n_channels: int) -> None:
     # 2000 draws: a standard error of .005 at 5 %, and k / (n + 1) can be as low as .049.
-    found = realised(rate, n_studies=60, n_slices=1, n_channels=n_channels)
+    found = realised(rate, n_patients=60, n_slices=1, n_channels=n_channels)
     assert found == pytest.approx(rate, abs=3 * math.sqrt(rate * (1 - rate) / 2000) + 0.01)
 
 
-def test_the_alarm_rate_is_not_exceeded_where_studies_have_several_slices() -> None:
-    assert 0.02 < realised(0.05, n_studies=60, n_slices=4, n_channels=6) < 0.065
+def test_the_alarm_rate_is_not_exceeded_where_patients_have_several_slices() -> None:
+    assert 0.02 < realised(0.05, n_patients=60, n_slices=4, n_channels=6) < 0.065

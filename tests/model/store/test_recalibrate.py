@@ -35,7 +35,7 @@ def of_a_site(model_store: Path) -> Calibration:
 def test_bentoml_shows_the_rate_its_bound_and_what_is_behind_it(of_a_site: Calibration) -> None:
     tag = save_recalibrated(find_directory(), of_a_site, "a site", name="shown")
     metadata = bentoml.models.get(tag).info.metadata
-    assert (metadata["alarm_rate"], metadata["calibration_studies"]) == (0.05, 99)
+    assert (metadata["alarm_rate"], metadata["calibration_patients"]) == (0.05, 99)
     # Beta(5, 95): 90 % of it lies below .0791.
     assert metadata["alarm_rate_bound"] == 0.0791
     assert metadata["calibration_strata"] == "T1 sagittal lumbar 2D (60), T2 axial (39, pooled)"

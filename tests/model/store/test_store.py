@@ -35,7 +35,7 @@ from model.store.find import find_directory
 from model.store.save import save_model
 from model.store.transfer import export_model, import_model
 from preprocessing import InputSpec
-from tests.small_model import N_STUDIES, small_model
+from tests.small_model import N_PATIENTS, small_model
 
 SIZE = 64
 
@@ -104,7 +104,7 @@ def test_bentoml_shows_labels_and_metadata(stored: Path) -> None:
     assert shown.labels["task"] == "anomaly-detection"
     assert shown.metadata["threshold"] == 0.25
     assert shown.metadata["training_patients"] == 10
-    assert shown.metadata["calibration_studies"] == N_STUDIES
+    assert shown.metadata["calibration_patients"] == N_PATIENTS
 
 
 @pytest.mark.parametrize("name", [*HASHED_FILES, SPEC_FILE, "model.yaml"])
@@ -195,7 +195,7 @@ UNFIT: dict[str, tuple[str, str, Any]] = {
     "calibration scores of NaN": (CALIBRATION_FILE, "scores", lambda a: a * np.nan),
     "other channels": (CALIBRATION_FILE, "channels", lambda a: np.roll(a, 1)),
     "an alarm rate of 2": (CALIBRATION_FILE, "alarm_rate", lambda a: a * 0 + 2),
-    "studies of fewer slices": (CALIBRATION_FILE, "studies", lambda a: a[1:]),
+    "patients of fewer slices": (CALIBRATION_FILE, "patients", lambda a: a[1:]),
     "a kind that is not listed": (CALIBRATION_FILE, "kind", lambda a: a + 1),
 }
 

@@ -189,7 +189,7 @@ def test_a_folder_that_changed_is_decoded_again_by_a_new_run(
 def killed(phantom_masks: Path) -> list[str]:
     """Options of the runs that are killed."""
     options = ["--cut", "1.5", "--cap", "0.9", "--rounds", "2", "--threads", "2"]
-    options += ["--alarm-rate", "0.2"]  # few studies are left for a smaller one
+    options += ["--alarm-rate", "0.2"]  # few patients are left for a smaller one
     return [*TINY, *options, "--masks", str(phantom_masks)]
 
 

@@ -197,7 +197,7 @@ def test_a_table_that_does_not_fit_is_refused(sources: tuple[Source, ...], tmp_p
 
 def test_the_anomaly_score_is_that_of_the_calibration(model: LoadedModel, folder: Path) -> None:
     image = read_image((folder / "dicom" / "phantom_00000.dcm").read_bytes())
-    case = Case(image, USUAL, "", "p", "s", 0)
+    case = Case(image, USUAL, "", "p", 0)
     rows = judge_cases(model, [case]).rows
     assert rows.columns == ("anomaly_score", "fault", "reconstruction_mse")
     judged = judge_slices(model, [image])[0]

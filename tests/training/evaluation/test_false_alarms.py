@@ -23,26 +23,26 @@ def calibration(scores: list[float]) -> Calibration:
 
 
 def one_each(scores: list[float]) -> UsualSlices:
-    """Slices of a study of their own each."""
-    studies = tuple(f"n{i}" for i in range(len(scores)))
-    return UsualSlices(("residual",), np.array(scores)[:, None], studies, (KEY,) * len(scores))
+    """Slices of a patient of their own each."""
+    patients = tuple(f"n{i}" for i in range(len(scores)))
+    return UsualSlices(("residual",), np.array(scores)[:, None], patients, (KEY,) * len(scores))
 
 
-def test_alarms_are_counted_by_study() -> None:
+def test_alarms_are_counted_by_patient() -> None:
     # 99 calibration scores 1 to 99: p <= 0.05 where at most 4 are at or above, from 95.5 on.
     usual = UsualSlices(
         ("residual",), np.array([[99.5], [10.0], [20.0], [96.0]]), ("a", "a", "b", "c"), (KEY,) * 4
     )
     found = count_alarms(calibration([float(i) for i in range(1, 100)]), usual, seed=1)
-    # Study a: half of its slices, b: none, c: its only slice.
+    # Patient a: half of its slices, b: none, c: its only slice.
     assert found.realised == pytest.approx(0.5)
-    assert found.n_studies == 3
-    assert found.n_calibration_studies == 99
+    assert found.n_patients == 3
+    assert found.n_calibration_patients == 99
     assert found.bound == rate_bound(0.05, 99)
     assert 0 <= found.low <= found.realised <= found.high <= 1
 
 
-def test_repeats_keep_the_promise_where_all_studies_are_alike() -> None:
+def test_repeats_keep_the_promise_where_all_patients_are_alike() -> None:
     rng = np.random.default_rng(5)
     usual = UsualSlices(
         ("residual",), rng.normal(size=(60, 1)), tuple(f"n{i}" for i in range(60)), (KEY,) * 60
@@ -64,4 +64,4 @@ def test_another_scanner_shows_in_the_models_own_alarms() -> None:
     )
     found = count_alarms(calibration(rng.normal(size=100).tolist()), usual, seed=3)
     assert found.realised > 0.9
-    assert found.study_alarms > 0.9
+    assert found.patient_alarms > 0.9

@@ -15,8 +15,8 @@ from training.evaluation.statistics import (
     interval,
     macro_draws,
     paired_win,
+    patient_rate,
     sensitivity,
-    study_rate,
 )
 
 
@@ -115,27 +115,27 @@ def test_a_map_of_one_value_gets_the_share_of_true_pixels() -> None:
     assert average_precision(mask, np.zeros(4)) == 0.25
 
 
-def test_a_study_counts_once_however_many_slices_it_has() -> None:
-    # Study a: 1 of 3 slices; study b: its only slice. (1/3 + 1) / 2.
+def test_a_patient_counts_once_however_many_slices_it_has() -> None:
+    # Patient a: 1 of 3 slices; patient b: its only slice. (1/3 + 1) / 2.
     flags = np.array([True, False, False, True])
-    assert study_rate(flags, ["a", "a", "a", "b"]) == pytest.approx(2 / 3)
+    assert patient_rate(flags, ["a", "a", "a", "b"]) == pytest.approx(2 / 3)
 
 
 def test_the_bound_on_counted_alarms_is_beta_binomial() -> None:
-    # n = 19, rate 0.05: k = 1, Beta(1, 19). One new study alarms with probability 1/20 <= 0.1: 0.
+    # n = 19, rate 0.05: k = 1, Beta(1, 19). One new patient alarms with probability 1/20 <= 0.1: 0.
     assert counted_bound(19, 1, 0.05) == 0.0
-    # Two new studies: P(no alarm) = 19/21 = .905 (mean of (1-p)^2) >= 0.9: still 0.
+    # Two new patients: P(no alarm) = 19/21 = .905 (mean of (1-p)^2) >= 0.9: still 0.
     assert counted_bound(19, 2, 0.05) == 0.0
     # Three: 19/22 = .864 < 0.9, so one alarm of three is within the bound.
     assert counted_bound(19, 3, 0.05) == pytest.approx(1 / 3)
 
 
-def test_the_bound_on_very_many_new_studies_is_that_of_the_true_rate() -> None:
-    # With 100 calibration studies the 90 % bound of the realised rate is 7.8 %.
+def test_the_bound_on_very_many_new_patients_is_that_of_the_true_rate() -> None:
+    # With 100 calibration patients the 90 % bound of the realised rate is 7.8 %.
     expected = beta.ppf(0.9, 5, 96)
     assert expected == pytest.approx(0.078, abs=0.001)
     assert counted_bound(100, 100_000, 0.05) == pytest.approx(expected, abs=1e-3)
 
 
-def test_too_few_calibration_studies_can_raise_no_alarm_at_all() -> None:
+def test_too_few_calibration_patients_can_raise_no_alarm_at_all() -> None:
     assert counted_bound(10, 50, 0.05) == 0.0

@@ -15,7 +15,6 @@ def make_rows(images: list[tuple[str, str, int, float, float]]) -> Rows:
         kinds=np.array(kinds),
         groups=np.array(["" if kind == "usual" else "group" for kind in kinds]),
         patients=np.array(patients),
-        studies=np.array(patients),
         pairs=np.array(pairs),
         scores=np.array(scores)[:, None],
         p_values=np.array(p_values),
