@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from preprocessing import InputSpec, Slice
 
 if TYPE_CHECKING:
-    from training.data.collection import Source
+    from training.data.headers import Source
 
 _SEED = 4711  # of what is planted; no training and no other evaluation uses it
 _PER_SERIES = 8
@@ -128,7 +128,6 @@ def _of_patient(source: Source, number: int) -> Source:
     return replace(
         source,
         group=f"patient:{number}",
-        study=f"study:{number}",
         series=f"series:{number}",
     )
 

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from training.config import POLICIES, FitConfig
+from training.data.patients import BY_PATIENT, GROUP_BY
 from training.errors import TrainingError
 from training.phantoms.kinds import KINDS
 
@@ -25,6 +26,26 @@ EXISTING = click.Path(exists=True, path_type=Path)
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def read_group_by(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Check --group-by: one of the words, else a file, whose path becomes absolute."""
+    if value in GROUP_BY:
+        return value
+    if not Path(value).is_file():
+        words = ", ".join(GROUP_BY)
+        raise click.BadParameter(f"{value!r} is none of {words}, nor a CSV file that exists")
+    return str(Path(value).resolve())
+
+
+GROUP_BY_OPTION = click.option(
+    "--group-by",
+    default=BY_PATIENT,
+    callback=read_group_by,
+    metavar="patient|study|folder|FILE.csv",
+    help="What tells patients apart: PatientID, StudyInstanceUID, the folders right below DATA, or"
+    " a CSV (columns path, patient; a path of a file or a folder).",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -112,6 +133,7 @@ def main() -> None:
 )
 @click.option("--threads", default=os.cpu_count() or 1, type=click.IntRange(1), help="CPU threads.")
 @click.option("--exclude", type=EXISTING, help="Text or CSV (column path): files to leave out.")
+@GROUP_BY_OPTION
 @click.option(
     "--describe", default="", show_default=False, help="The data in words, for the model's card."
 )
@@ -189,6 +211,7 @@ def phantom(out: Path, as_json: bool, **given: Any) -> None:
 @click.option("--masks", type=EXISTING_FOLDER, help="PNG: 1 vertebra, 2 canal, 3 disc.")
 @click.option("--axial", multiple=True, type=EXISTING, help="Real axial files; may be repeated.")
 @click.option("--exclude", type=EXISTING, help="Text or CSV (column path): files to leave out.")
+@GROUP_BY_OPTION
 @click.option("--all", "everyone", is_flag=True, help="Use all patients: none was trained on.")
 @click.option("--truth", type=EXISTING_FILE, help="CSV (path, anomaly): labels of DATA.")
 @click.option("--phantoms", type=click.IntRange(2), help="Evaluate on this many phantoms instead.")
@@ -249,6 +272,7 @@ def evaluate(model: str, as_json: bool, out: Path | None, **given: Any) -> None:
 )
 @click.option("--name", help="Name of the new model; by default that of MODEL.")
 @click.option("--exclude", type=EXISTING, help="Text or CSV (column path): files to leave out.")
+@GROUP_BY_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def calibrate(
     model: str,
@@ -256,13 +280,15 @@ def calibrate(
     alarm_rate: float,
     name: str | None,
     exclude: Path | None,
+    group_by: str,
     as_json: bool,
 ) -> None:
     """Recalibrate MODEL on the usual patients of a site under DATA, without training.
 
     Example: python -m training calibrate spine_autoencoder site/normals --name spine_site
 
-    Every slice under DATA counts as usual. The weights are kept; the model gets a new version.
+    Every plain slice under DATA counts as usual, and each patient once. The weights are kept; the
+    model gets a new version.
     """
     from model.errors import ModelError
     from training.calibrate import print_recalibrated, recalibrate
@@ -277,12 +303,13 @@ def calibrate(
                 alarm_rate=alarm_rate,
                 name=name,
                 exclude=read_exclusions(exclude) if exclude else (),
+                group_by=group_by,
                 progress=advance,
             )
     except (TrainingError, ModelError, ValueError) as error:
         fail(str(error))
     print_recalibrated(done, as_json)
-    sys.exit(SKIPPED_SOME if done.skipped else 0)
+    sys.exit(SKIPPED_SOME if done.images.skipped else 0)
 
 
 def make_options(given: dict[str, Any]) -> Any:
@@ -306,6 +333,7 @@ def make_options(given: dict[str, Any]) -> Any:
         threads=given["threads"],
         exclude=tuple(read_exclusions(given["exclude"])) if given["exclude"] else (),
         exclude_file=str(given["exclude"].resolve()) if given["exclude"] else "",
+        group_by=given["group_by"],
         description=given["describe"],
         command=shlex.join(["python", "-m", "training", *sys.argv[1:]]),
         overrides=read_overrides(given["overrides"]) if given["overrides"] else (),

@@ -13,16 +13,24 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from model.calibration.alarm_rates import TooFewPatients, rate_bound
+from model.calibration.alarm_rates import TooFewPatients, check_rate, rate_bound
 from model.calibration.calibration import Calibration
 from model.calibration.usual import UsualSlices
 from model.judge import usual_slices
 from model.runtime import LoadedModel, load_model
 from model.store.find import find_directory
 from model.store.recalibrate import save_recalibrated
-from training.data.collection import Collection, count_codes, load_images
+from training.data.collection import (
+    Collection,
+    count_codes,
+    count_reasons,
+    explained,
+    load_images,
+)
+from training.data.patients import BY_PATIENT
 from training.errors import TooFewImages
 from training.evaluation.statistics import patient_rate
+from training.summary import describe_rest
 
 _BATCH = 8
 
@@ -37,18 +45,18 @@ class Recalibrated:
         calibration: the new one.
         alarms_before: share of the slices that the old calibration would call anomalies at its own
             alarm rate, each patient counting once. For another scanner it is often most of them.
-        skipped: the reasons why files were skipped, with their counts.
+        images: of the site, with what was skipped and left out.
     """
 
     model: str
     source: str
     calibration: Calibration
     alarms_before: float
-    skipped: dict[str, int]
+    images: Collection
 
     def as_json(self) -> dict[str, Any]:
         """Convert everything that is printed to plain values."""
-        calibration = self.calibration
+        calibration, images = self.calibration, self.images
         strata = [asdict(s) | {"key": str(s.key)} for s in calibration.strata()]
         return {
             "model": self.model,
@@ -59,7 +67,11 @@ class Recalibrated:
             "bound": rate_bound(calibration.alarm_rate, calibration.n_patients),
             "alarms_before": self.alarms_before,
             "strata": strata,
-            "skipped": self.skipped,
+            "doubt": images.doubt,
+            "duplicates": list(images.duplicates),
+            "left_out_reasons": dict(count_reasons(images.left_out)),
+            "left_out": [asdict(frame) for frame in images.left_out],
+            "skipped": count_codes(images.skipped),
         }
 
 
@@ -70,6 +82,7 @@ def recalibrate(
     alarm_rate: float,
     name: str | None = None,
     exclude: Sequence[str] = (),
+    group_by: str = BY_PATIENT,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Recalibrated:
     """Score the usual patients of a site, and save the model again with these as its calibration.
@@ -82,7 +95,8 @@ def recalibrate(
         alarm_rate: saved with the model.
         name: of the new model; that of the old one by default, with a new version.
         exclude: relative paths to leave out.
-        progress: called with (steps done, steps in all) while files are read.
+        group_by: how patients are told apart; see training/data/patients.py.
+        progress: called with (files read, files in all).
 
     Raises:
         TooFewImages: too few patients for the alarm rate; the message says how many are needed.
@@ -91,14 +105,13 @@ def recalibrate(
     """
     folder = find_directory(tag)
     model = load_model(folder)
-    images = load_images(data, model.spec.input, exclude=exclude, progress=progress)
+    images = load_images(
+        data, model.spec.input, exclude=exclude, group_by=group_by, progress=progress
+    )
+    with explained(images):
+        _check_rate(alarm_rate, len(images.groups))
     site = score_site(model, images)
-    try:
-        calibration = site.calibrate(alarm_rate)
-    except TooFewPatients as error:
-        raise TooFewImages(
-            f"{error}; add usual patients, or choose a higher --alarm-rate"
-        ) from error
+    calibration = site.calibrate(alarm_rate)
     before = alarm_share(model.calibration, site)
     source = f"{folder.parent.name}:{folder.name}"
     origin = f"{len(site.scores)} slices of {calibration.n_patients} patients, scored by {source}"
@@ -108,8 +121,22 @@ def recalibrate(
         source=source,
         calibration=calibration,
         alarms_before=before,
-        skipped=count_codes(images.skipped),
+        images=images,
     )
+
+
+def _check_rate(alarm_rate: float, n_patients: int) -> None:
+    """Refuse an alarm rate that so few patients do not allow, before they are scored.
+
+    Raises:
+        TooFewImages: the message says how many are needed.
+    """
+    try:
+        check_rate(alarm_rate, n_patients)
+    except TooFewPatients as error:
+        raise TooFewImages(
+            f"{error}; add usual patients, or choose a higher --alarm-rate"
+        ) from error
 
 
 def score_site(model: LoadedModel, images: Collection) -> UsualSlices:
@@ -155,7 +182,6 @@ def print_recalibrated(done: Recalibrated, as_json: bool) -> None:
         f" the calibration of {done.source} called {done.alarms_before:.0%} of them anomalies",
         soft_wrap=True,
     )
-    if done.skipped:
-        reasons = ", ".join(f"{n} {code}" for code, n in done.skipped.items())
-        console.print(f"skipped {sum(done.skipped.values())} files: {reasons}", soft_wrap=True)
+    for line in describe_rest(found):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     console.print(f"next: SPINE_MODEL={done.model} make serve", soft_wrap=True)

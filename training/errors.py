@@ -6,6 +6,7 @@ TrainingError
 ├── TooFewImages      not enough images or patients to train, split or clean
 ├── TooDirty          cleaning would quarantine more than the cap allows
 ├── WrongOverrides    a file of human decisions cannot be followed
+├── WrongPatients     a table of patients cannot be used
 ├── WrongMasks        a mask of the tissues cannot be used
 ├── OtherData         the data are not those that the model was trained on
 ├── NotResumable      the run folder does not belong to this data or these options
@@ -38,6 +39,10 @@ class TooDirty(TrainingError):
 
 class WrongOverrides(TrainingError):
     """A file of human decisions cannot be followed."""
+
+
+class WrongPatients(TrainingError):
+    """A table of patients cannot be used."""
 
 
 class WrongMasks(TrainingError):

@@ -14,6 +14,7 @@ import torch
 from model.spec import AutoencoderConfig, InspectorConfig, read_networks
 from training.cleaning.overrides import Override
 from training.config import FitConfig
+from training.data.patients import BY_PATIENT
 from training.errors import NotResumable
 from training.report import RUN_FILE
 
@@ -40,6 +41,7 @@ class Options:
         teacher: tag or file of a model that labels the tissues where there are no masks; the
             released one by default.
         exclude_file: that named the paths to leave out; for the commands that are printed.
+        group_by: how patients are told apart; see training/data/patients.py.
     """
 
     data: tuple[str, ...]
@@ -56,6 +58,7 @@ class Options:
     masks: str = ""
     teacher: str = ""
     exclude_file: str = ""
+    group_by: str = BY_PATIENT
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Options:

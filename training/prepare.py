@@ -16,7 +16,15 @@ from training import report
 from training.cleaning.clean import gather
 from training.cleaning.outliers import Members
 from training.cleaning.overrides import OVERRIDES_FILE, Override, read_overrides
-from training.data.collection import Collection, Source, count_codes, load_images
+from training.config import FitConfig
+from training.data.collection import (
+    Collection,
+    count_codes,
+    count_reasons,
+    explained,
+    load_images,
+)
+from training.data.headers import Source
 from training.data.labels import label_by_masks
 from training.data.split import Split, split_groups
 from training.data.teacher import RELEASED, label_by_model, load_teacher
@@ -61,7 +69,7 @@ def start(
     Args:
         options: of the run.
         folder: of the run; it may hold an interrupted run.
-        on_file: called with (steps done, steps in all) while reading.
+        on_file: called with (files read, files in all).
 
     Raises:
         TrainingError: nothing readable, too few patients, other images than before, decisions
@@ -73,13 +81,16 @@ def start(
         data,
         InputSpec(size=options.inspector.size),
         exclude=options.exclude,
+        group_by=options.group_by,
         cache=folder / CACHE,
         salt=salt,
         progress=on_file,
     )
-    split = _split(images, options)
-    members = gather(images.sources, split.train, _overrides(options, folder), options.config)
-    _check_alarm_rate(options, [images.sources[index] for index in split.train])
+    overrides = _overrides(options, folder)
+    with explained(images):
+        split = _split(images, options.config)
+        members = gather(images.sources, split.train, overrides, options.config)
+        _check_alarm_rate(options, [images.sources[index] for index in split.train])
     state = _begin(options, folder, images, split, salt)
     labels = _label(options, data, images, folder / CACHE)
     return Started(images, labels, split, members, state)
@@ -117,20 +128,12 @@ def _salt(folder: Path) -> str:
     return secrets.token_hex(16)
 
 
-def _split(images: Collection, options: Options) -> Split:
-    try:
-        return split_groups(
-            [source.group for source in images.sources],
-            seed=options.config.seed,
-            holdout_fraction=options.config.holdout_fraction,
-        )
-    except TooFewImages as error:
-        if not images.duplicates:
-            raise
-        n_copies = len(images.duplicates)
-        raise TooFewImages(
-            f"{error}; {n_copies} more are copies of these, pixel for pixel"
-        ) from error
+def _split(images: Collection, config: FitConfig) -> Split:
+    return split_groups(
+        [source.group for source in images.sources],
+        seed=config.seed,
+        holdout_fraction=config.holdout_fraction,
+    )
 
 
 def _overrides(options: Options, folder: Path) -> tuple[Override, ...]:
@@ -168,6 +171,7 @@ def _begin(
             "excluded": images.n_excluded,
             "duplicates": len(images.duplicates),
             "skipped": len(images.skipped),
+            "left_out": len(images.left_out),
         },
         "split": {
             part: {
@@ -178,6 +182,9 @@ def _begin(
         },
         "skipped_codes": count_codes(images.skipped),
         "skipped": [asdict(skipped) for skipped in images.skipped],
+        "left_out_reasons": dict(count_reasons(images.left_out)),
+        "left_out": [asdict(frame) for frame in images.left_out],
+        "doubt": images.doubt,
         "duplicates": list(images.duplicates),
         "versions": versions(),
         "cpu_count": os.cpu_count(),

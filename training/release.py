@@ -20,7 +20,7 @@ from model.spec import Decision, Provenance
 from model.store.save import save_model
 from preprocessing import InputSpec, to_input
 from training.config import FitConfig
-from training.data.collection import Source
+from training.data.headers import Source
 from training.errors import TooFewImages
 from training.networks.detector import TrainedDetector
 from training.options import Options, versions

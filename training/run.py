@@ -39,7 +39,7 @@ class Hooks:
     """Where progress goes; silent by default.
 
     Args:
-        on_file: called with (steps done, steps in all) while reading.
+        on_file: called with (files read, files in all).
         on_steps: called after every stretch of steps of every fold, and at its end.
         on_stretch: called after every stretch of steps of the final training.
     """

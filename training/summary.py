@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from rich.table import Table
 from model.errors import ModelError
 from model.store.find import DEFAULT_NAME
 from model.store.served import choose_served
+from training.data.patients import BY_PATIENT
 
 if TYPE_CHECKING:
     from training.evaluation.evaluate import Evaluation
@@ -41,8 +43,8 @@ def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
             f"{done['quarantined']} to quarantine, {done['returned']} back,"
             f" {done['in_quarantine']} in it",
         )
-    if counts["duplicates"] or counts["excluded"]:
-        table.add_row("left out", f"{counts['duplicates']} copies, {counts['excluded']} excluded")
+    if counts["excluded"]:
+        table.add_row("excluded", f"{counts['excluded']} files")
     rate = state["calibration"]
     table.add_row(
         "alarm rate",
@@ -59,18 +61,41 @@ def print_fit(state: dict[str, Any], folder: Path, as_json: bool) -> None:
     table.add_row("seconds", ", ".join(f"{k} {v:g}" for k, v in state["seconds"].items()))
     console = _console()
     console.print(table)
-    if counts["skipped"]:
-        reasons = ", ".join(f"{n} {code}" for code, n in state["skipped_codes"].items())
-        console.print(f"skipped {counts['skipped']} files: {reasons}; listed in run.json")
+    rest = state | {"skipped": state["skipped_codes"]}
+    for line in describe_rest(rest, " (listed in run.json)"):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     options, name = state["options"], state["model"].partition(":")[0]
     words = ["evaluate", state["model"], *options["data"]]
     # A run that an earlier version began does not name its file of exclusions.
-    given = {"--masks": options["masks"], "--exclude": options.get("exclude_file")}
+    given = {
+        "--masks": options["masks"],
+        "--exclude": options.get("exclude_file"),
+        "--group-by": options["group_by"] if options["group_by"] != BY_PATIENT else "",
+    }
     for option, value in given.items():
         words += [option, value] if value else []
     console.out(f"next: {command(*words)}", highlight=False)
     console.out(_what_is_served(state["model"]), highlight=False)
     console.out(f"to serve this one: SPINE_MODEL={name}:latest make serve", highlight=False)
+
+
+def describe_rest(found: Mapping[str, Any], where: str = "") -> Iterator[str]:
+    """Describe what was not used, and why the patients may be told apart wrongly, in lines.
+
+    Args:
+        found: has doubt, duplicates, left_out_reasons and skipped (counts by code).
+        where: it is listed, in words that follow the counts.
+    """
+    if found["duplicates"]:
+        yield f"left out {len(found['duplicates'])} copies of other images, pixel for pixel{where}"
+    if reasons := found["left_out_reasons"]:
+        yield f"left out {sum(reasons.values())} frames that are no plain slices{where}:"
+        yield from (f"  {n}: {reason}" for reason, n in reasons.items())
+    if codes := found["skipped"]:
+        listed = ", ".join(f"{n} {code}" for code, n in codes.items())
+        yield f"skipped {sum(codes.values())} files: {listed}{where}"
+    if found["doubt"]:
+        yield f"note: {found['doubt']}"
 
 
 def command(*words: object) -> str:

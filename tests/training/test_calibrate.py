@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from click.testing import CliRunner, Result
 
@@ -30,9 +31,12 @@ def call(*arguments: object) -> Result:
 def done(
     model_store: Path, phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """A site of 30 phantoms, and a file that is none: what the command prints."""
+    """A site of 30 phantoms, a copy and a file that is none: what the command prints."""
     data = tmp_path_factory.mktemp("site") / "in"
     shutil.copytree(phantom_folder, data)
+    ds = pydicom.dcmread(data / "phantom_00007.dcm")
+    ds.PatientID, ds.SOPInstanceUID, ds.StudyInstanceUID = "SOMEONE-ELSE", "1.2.3", "1.2.4"
+    ds.save_as(data / "under_another_name.dcm")
     (data / "notes.txt").write_text("not an image")
     result = call("calibrate", "spine_autoencoder", data, "--name", SITE, "--json")
     assert result.exit_code == 3, result.output
@@ -51,6 +55,8 @@ def test_the_patients_are_counted_with_the_bound_of_their_rate(done: dict[str, A
     }
     assert 0 <= done["alarms_before"] <= 1
     assert done["skipped"] == {"not_dicom": 1}
+    assert done["duplicates"] == ["under_another_name.dcm"]
+    assert done["doubt"] == ""
 
 
 def test_the_weights_stay_and_the_calibration_changes(done: dict[str, Any]) -> None:
@@ -97,6 +103,50 @@ def test_too_few_patients_are_refused_with_the_number_it_takes(
     assert not (model_store / "models" / "too_few").exists()
 
 
+@pytest.fixture(scope="module")
+def anonymous(phantom_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 slices of 24 studies in 12 folders, all of the patient ANONYMOUS."""
+    data = tmp_path_factory.mktemp("anonymous")
+    for n, path in enumerate(sorted(phantom_folder.glob("*.dcm"))[:24]):
+        ds = pydicom.dcmread(path)
+        ds.PatientID = "Anonymous"
+        (data / f"p{n // 2}").mkdir(exist_ok=True)
+        ds.save_as(data / f"p{n // 2}" / path.name)
+    return data
+
+
+def test_a_folder_of_anonymous_patients_is_named_as_such(
+    model_store: Path, anonymous: Path, tmp_path: Path
+) -> None:
+    for command in (
+        ("calibrate", "spine_autoencoder", anonymous),
+        ("fit", anonymous, "--out", tmp_path / "run"),
+    ):
+        result = call(*command)
+        assert result.exit_code == 1
+        (line,) = result.stderr.strip().splitlines()
+        assert "of 1 patients" in line or "patients, and there are 1;" in line
+        assert "24 of 24 files have the PatientID ANONYMOUS, which names nobody" in line
+        assert "in 24 studies and 12 folders; --group-by folder, study or a CSV" in line
+
+
+def test_anonymous_patients_are_told_apart_by_their_folders_or_a_table(
+    model_store: Path, anonymous: Path, tmp_path: Path
+) -> None:
+    options = ("--alarm-rate", 0.1, "--name", "grouped", "--json")
+    result = call("calibrate", "spine_autoencoder", anonymous, *options, "--group-by", "folder")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["patients"] == 12
+    table = tmp_path / "t.csv"
+    table.write_text("path,patient\n" + "".join(f"p{n},Doe{n % 10}\n" for n in range(12)))
+    result = call("calibrate", "spine_autoencoder", anonymous, *options, "--group-by", table)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["patients"] == 10
+    kept = [path.read_bytes() for path in find_directory(found["model"]).iterdir()]
+    assert not [content for content in kept if b"DOE" in content.upper()]
+
+
 def test_people_read_a_table(model_store: Path, phantom_folder: Path) -> None:
     result = call("calibrate", "spine_autoencoder", phantom_folder, "--name", "for_people")
     assert result.exit_code == 0, result.output
@@ -112,6 +162,7 @@ def test_people_read_a_table(model_store: Path, phantom_folder: Path) -> None:
         (("calibrate", "spine_autoencoder", "/nowhere"), 2),
         (("calibrate", "spine_autoencoder", ".", "--alarm-rate", "1"), 2),
         (("calibrate", "spine_autoencoder"), 2),
+        (("calibrate", "spine_autoencoder", ".", "--group-by", "nothing.csv"), 2),
     ],
 )
 def test_wrong_usage_ends_in_one_message(

@@ -10,7 +10,7 @@ import numpy as np
 
 from training.cleaning.outliers import JOINT, BoolArray, IndexArray, Members
 from training.cleaning.rca import Round
-from training.data.collection import Source
+from training.data.headers import Source
 from training.writing import write_csv
 
 AUDIT_TABLE = "audit.csv"

@@ -14,7 +14,7 @@ from training.cleaning.folds import (
     Networks,
     TrainAndScore,
     assign_folds,
-    join_groups,
+    number_groups,
     read_scores,
 )
 from training.cleaning.outliers import BoolArray, Members, ScoreArray
@@ -22,7 +22,7 @@ from training.cleaning.overrides import Override, human_decisions
 from training.cleaning.rca import Round, crossfit, percentile
 from training.cleaning.workers import OnSteps, run_jobs
 from training.config import FitConfig
-from training.data.collection import Source
+from training.data.headers import Source
 from training.data.training_set import IndexArray
 from training.errors import TooFewImages
 
@@ -135,9 +135,9 @@ def gather(
     own = [sources[index] for index in chosen]
     kinds = [stratum_of(source.facts, _NO_MEASURE) for source in own]
     return Members(
-        fold=assign_folds([_keys(source) for source in own], config.folds, config.seed),
-        series=join_groups([(source.series,) for source in own]),
-        contrast=join_groups([(f"{kind.contrast} {kind.acquisition}",) for kind in kinds]),
+        fold=assign_folds([source.group for source in own], config.folds, config.seed),
+        series=number_groups([source.series for source in own]),
+        contrast=number_groups([f"{kind.contrast} {kind.acquisition}" for kind in kinds]),
         human_decision=human_decisions(overrides, sources)[chosen],
     )
 
@@ -210,7 +210,3 @@ def _score(
 def _processes(n_jobs: int, setup: Setup) -> int:
     # One GPU is not faster when it is shared.
     return min(n_jobs, setup.threads) if setup.device == "cpu" else 1
-
-
-def _keys(source: Source) -> tuple[str, str, str]:
-    return source.group, source.study, source.series

@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from model.spec import AutoencoderConfig, InspectorConfig
 from training.config import FitConfig
@@ -99,31 +97,20 @@ class FoldJob:
 TrainAndScore = Callable[[FoldJob, OnStretch], ScoreArray]
 
 
-def join_groups(keys: Sequence[Sequence[str]]) -> IndexArray:
-    """Number the groups of images that have a key in common, directly or through other images.
+def number_groups(names: Sequence[str]) -> IndexArray:
+    """Number the groups of images by their names, from 0: [N]."""
+    return np.asarray(np.unique(np.asarray(names, np.str_), return_inverse=True)[1], np.int64)
+
+
+def assign_folds(patients: Sequence[str], n_folds: int, seed: int) -> IndexArray:
+    """Deal whole patients into folds of nearly equal size.
+
+    The one with the most images goes first, each to the fold with the fewest images; patients with
+    as many images go in the order of their hashes, so that neither file names nor reading order
+    matter.
 
     Args:
-        keys: of each image: patient, study and series, with a prefix for each so that none collide.
-
-    Returns:
-        [N], numbers from 0 in order of first appearance.
-    """
-    first: dict[str, int] = {}
-    links = [(first.setdefault(name, i), i) for i, names in enumerate(keys) for name in names]
-    ends = tuple(np.array(links, np.int64).reshape(-1, 2).T)
-    graph = coo_array((np.ones(len(links)), ends), (len(keys), len(keys)))
-    _, groups = connected_components(graph, directed=False)
-    return np.asarray(groups, np.int64)
-
-
-def assign_folds(keys: Sequence[Sequence[str]], n_folds: int, seed: int) -> IndexArray:
-    """Deal whole groups into folds of nearly equal size.
-
-    The largest group goes first, each to the fold with the fewest images; groups of the same size
-    go in the order of their hashes, so that neither file names nor reading order matter.
-
-    Args:
-        keys: of each image, as in `join_groups`.
+        patients: of the images, [N].
         n_folds: how many.
         seed: of the run.
 
@@ -131,28 +118,24 @@ def assign_folds(keys: Sequence[Sequence[str]], n_folds: int, seed: int) -> Inde
         The fold of each image, [N].
 
     Raises:
-        TooFewImages: fewer groups than folds.
+        TooFewImages: fewer patients than folds.
     """
-    groups = join_groups(keys)
-    members: dict[int, list[int]] = defaultdict(list)
-    for index, group in enumerate(groups.tolist()):
-        members[group].append(index)
-    if len(members) < n_folds:
+    sizes = Counter(patients)
+    if len(sizes) < n_folds:
         raise TooFewImages(
-            f"{len(keys)} images of {len(members)} patients cannot be split into {n_folds} folds;"
+            f"{len(patients)} images of {len(sizes)} patients cannot be split into {n_folds} folds;"
             " add patients, or lower --folds"
         )
 
-    def rank(group: int) -> tuple[int, bytes]:
-        names = sorted({name for index in members[group] for name in keys[index]})
-        return -len(members[group]), hashlib.sha256(f"{seed}/{names}".encode()).digest()
+    def rank(patient: str) -> tuple[int, bytes]:
+        return -sizes[patient], hashlib.sha256(f"{seed}/{patient}".encode()).digest()
 
-    folds, sizes = np.zeros(len(keys), np.int64), [0] * n_folds
-    for group in sorted(members, key=rank):
-        smallest = sizes.index(min(sizes))
-        folds[members[group]] = smallest
-        sizes[smallest] += len(members[group])
-    return folds
+    fold_of: dict[str, int] = {}
+    filled = [0] * n_folds
+    for patient in sorted(sizes, key=rank):
+        fold_of[patient] = filled.index(min(filled))
+        filled[fold_of[patient]] += sizes[patient]
+    return np.array([fold_of[patient] for patient in patients], np.int64)
 
 
 def run_job(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.collection import Source
+from training.data.headers import Source
 from training.errors import WrongOverrides
 
 OVERRIDES_FILE = "overrides.csv"

@@ -8,32 +8,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing import ImageError, InputSpec, read_frames, to_input
+from preprocessing import ImageError, InputSpec, open_image, to_input
+from training.data.in_order import THREADS, in_order
 from training.errors import ChangedWhileRead
 from training.writing import aside
 
 HalfArray = NDArray[np.float16]
 Progress = Callable[[int, int], None]
-_A = TypeVar("_A")
-_B = TypeVar("_B")
 
 # Raise it whenever preprocessing changes what it makes of a file.
-_FORMAT = 1
-# Numpy releases the interpreter lock for parts of the decoding only: more threads gain nothing.
-_THREADS = 4
-_AHEAD = 16  # files decoded ahead, at most
-UNREADABLE = "unreadable_file"
+_FORMAT = 2
 COPY = -1
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A file to decode.
+
+    Args:
+        path: of the file.
+        sha256: of its content, when its header was read.
+        frames: the numbers of the frames that are wanted, from 1.
+    """
+
+    path: Path
+    sha256: str
+    frames: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Entry:
     Args:
         frames: numbers of the frames that became inputs, from 1.
         rows: of the frames in the array; COPY where the pixels equal those of an earlier row.
-        code: why the file or one of its frames was refused; empty if none was.
+        code: why one of the wanted frames was refused; empty if none was.
     """
 
     frames: tuple[int, ...]
@@ -72,7 +81,7 @@ class Inputs:
 
 
 def decode(
-    files: Sequence[Path],
+    files: Sequence[Encoded],
     spec: InputSpec,
     folder: Path,
     progress: Progress = lambda done, total: None,
@@ -83,45 +92,30 @@ def decode(
         files: in the order of the rows to write.
         spec: how an image becomes the model's input.
         folder: of the cache.
-        progress: called with (steps done, steps in all): each file is hashed, then decoded.
+        progress: called with (files decoded, files in all).
 
     Raises:
-        ChangedWhileRead: a file changed while it was read.
+        ChangedWhileRead: a file is not what it was when its header was read.
     """
-    total = 2 * len(files)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        hashes = list[str]()
-        for done, found in enumerate(in_order(pool, _hash_file, files), 1):
-            hashes.append(found)
-            progress(done, total)
-        key = _key(hashes, spec)
-        if (saved := _find(folder, key)) is not None:
-            progress(total, total)
-            return saved
-        folder.mkdir(parents=True, exist_ok=True)
-        with aside(folder / f"{key}.npy") as part, part.open("w+b") as file:
-            entries = list[Entry]()
-            writer = _Rows(file, spec.size)
-            jobs = list(zip(files, hashes, strict=True))
-            for done, (images, code) in enumerate(
-                in_order(pool, lambda job: _decode(*job, spec), jobs), 1
-            ):
-                frames = tuple(number for number, _ in images)
-                entries.append(Entry(frames, tuple(writer.add(x) for _, x in images), code))
-                progress(len(files) + done, total)
-            writer.finish()
+    key = _key(files, spec)
+    if (saved := _find(folder, key)) is not None:
+        progress(len(files), len(files))
+        return saved
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        ThreadPoolExecutor(THREADS) as pool,
+        aside(folder / f"{key}.npy") as part,
+        part.open("w+b") as written,
+    ):
+        entries = list[Entry]()
+        writer = _Rows(written, spec.size)
+        decoded = in_order(pool, lambda file: _decode(file, spec), files)
+        for done, (images, code) in enumerate(decoded, 1):
+            frames = tuple(number for number, _ in images)
+            entries.append(Entry(frames, tuple(writer.add(x) for _, x in images), code))
+            progress(done, len(files))
+        writer.finish()
     return _save(folder, key, entries)
-
-
-def in_order(pool: ThreadPoolExecutor, work: Callable[[_A], _B], of: Iterable[_A]) -> Iterator[_B]:
-    """Process items in the pool, a few ahead of the caller; yields the results in order."""
-    waiting = deque[Future[_B]]()
-    for item in of:
-        waiting.append(pool.submit(work, item))
-        if len(waiting) > _AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 class _Rows:
@@ -158,32 +152,34 @@ class _Rows:
 
 
 def _hash_file(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return UNREADABLE
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _decode(path: Path, expected: str, spec: InputSpec) -> tuple[list[tuple[int, HalfArray]], str]:
+def _decode(file: Encoded, spec: InputSpec) -> tuple[list[tuple[int, HalfArray]], str]:
     """Read a file: numbers and inputs of its frames, and a code if one could not be read."""
     images: list[tuple[int, HalfArray]] = []
     try:
-        content = path.read_bytes()
-        if expected not in (UNREADABLE, hashlib.sha256(content).hexdigest()):
-            raise ChangedWhileRead(f"{path} changed while it was read; run again")
-        for image in read_frames(content):
-            x = to_input(image, spec).astype(np.float16)
-            images.append((image.frame, x))
+        content = file.path.read_bytes()
+    except OSError as error:
+        raise _changed(file) from error
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise _changed(file)
+    try:
+        for image in open_image(content).slices(file.frames):
+            images.append((image.frame, to_input(image, spec).astype(np.float16)))  # noqa: PERF401
     except ImageError as error:
         return images, error.code
-    except OSError:
-        return images, UNREADABLE
     return images, ""
 
 
-def _key(hashes: Sequence[str], spec: InputSpec) -> str:
-    content = json.dumps([_FORMAT, asdict(spec), list(hashes)])
+def _changed(file: Encoded) -> ChangedWhileRead:
+    return ChangedWhileRead(f"{file.path} changed while it was read; run again")
+
+
+def _key(files: Sequence[Encoded], spec: InputSpec) -> str:
+    wanted = [(file.sha256, file.frames) for file in files]
+    content = json.dumps([_FORMAT, asdict(spec), wanted])
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 

@@ -7,40 +7,17 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from sys import intern
 
-from preprocessing import ImageError, InputSpec, Slice, SliceFacts, open_image, read_frames
-from training.data.cache import COPY, Entry, HalfArray, Inputs, decode, in_order
+from preprocessing import InputSpec, Slice, read_frames
+from training.data.cache import COPY, Encoded, Entry, HalfArray, Inputs, decode
 from training.data.files import InputFile, leave_out, walk
-from training.errors import ChangedWhileRead, NoImages
-
-_THREADS = 4
-
-
-@dataclass(frozen=True)
-class Source:
-    """One image's origin.
-
-    Args:
-        path: relative to what the user named.
-        frame: counted from 1.
-        group: its patient's key.
-        study: its study's key.
-        series: its series' key.
-        sop_hash: salted hash of SOPInstanceUID and frame: identifies an image without naming it.
-        facts: what the header says, without identifiers and free text.
-    """
-
-    path: str
-    frame: int
-    group: str = field(repr=False)
-    study: str = field(repr=False)
-    series: str = field(repr=False)
-    sop_hash: str
-    facts: SliceFacts
+from training.data.headers import FileHeader, LeftOut, Source, read_headers
+from training.data.patients import BY_PATIENT, group_files, why_doubtful
+from training.errors import NoImages, TooFewImages
 
 
 @dataclass(frozen=True)
@@ -60,7 +37,9 @@ class Collection:
         path: the .npy file that `x` is mapped from; deleted already if no cache was named.
         sha256: of that file.
         sources: where each image came from.
+        doubt: why images of several patients may count as one's; empty if nothing suggests it.
         skipped: files that could not be read, or not in full.
+        left_out: frames that are no plain slices by their header.
         duplicates: files with an image whose pixels equal those of an earlier one.
         n_excluded: number of files that the user excluded.
     """
@@ -69,7 +48,9 @@ class Collection:
     path: Path
     sha256: str
     sources: tuple[Source, ...]
+    doubt: str
     skipped: tuple[Skipped, ...]
+    left_out: tuple[LeftOut, ...]
     duplicates: tuple[str, ...]
     n_excluded: int
 
@@ -90,11 +71,13 @@ def load_images(
     spec: InputSpec,
     *,
     exclude: Iterable[str] = (),
+    group_by: str = BY_PATIENT,
+    all_kinds: bool = False,
     cache: Path | None = None,
     salt: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Collection:
-    """Read every frame of every DICOM file under the inputs.
+    """Read the plain slices among the frames of every DICOM file under the inputs.
 
     Files that cannot be read are listed in `skipped` and do not stop the reading. Of images with
     equal pixels only the first is kept: a copy under another patient's name could put it into both
@@ -104,44 +87,77 @@ def load_images(
         inputs: files and folders.
         spec: how an image becomes the model's input.
         exclude: relative paths to leave out; a path matches the files that end in it.
+        group_by: how patients are told apart; see training/data/patients.py.
+        all_kinds: keep the frames, too, that are no plain slices by their header.
         cache: folder that keeps the decoded images; by default the collection alone keeps them.
         salt: of the hashes that replace SOPInstanceUIDs.
-        progress: called with (steps done, steps in all).
+        progress: called with (files read, files in all).
 
     Raises:
-        NoImages: nothing is readable; the message says what was found.
+        NoImages: nothing is left; the message says what was found.
+        WrongPatients: the table of `group_by` does not fit.
         ChangedWhileRead: a file changed while it was read.
     """
     found = list(walk(inputs))
-    kept = leave_out(found, exclude)
+    headers = read_headers(leave_out(found, exclude), salt, all_kinds=all_kinds)
+    wanted = [header for header in headers if header.sources]
+    n_others = len(headers) - len(wanted)
     folder = cache or Path(tempfile.mkdtemp(prefix="spine-inputs-"))
     try:
-        decoded = decode([file.path for file in kept], spec, folder, progress)
-        skipped = tuple(
-            Skipped(file.name, entry.code)
-            for file, entry in zip(kept, decoded.entries, strict=True)
-            if entry.code
+        decoded = decode(
+            [_encoded(header) for header in wanted],
+            spec,
+            folder,
+            lambda done, total: progress(n_others + done, len(headers)),
         )
+        codes = {header.file: header.code for header in headers}
+        codes |= {h.file: entry.code for h, entry in zip(wanted, decoded.entries, strict=True)}
+        skipped = tuple(Skipped(file.name, code) for file, code in codes.items() if code)
+        left_out = tuple(frame for header in headers for frame in header.left_out)
         if not any(entry.frames for entry in decoded.entries):
-            raise NoImages(_what_was_found(inputs, len(found), len(found) - len(kept), skipped))
+            n_excluded = len(found) - len(headers)
+            raise NoImages(_what_was_found(inputs, len(found), n_excluded, skipped, left_out))
         x = decoded.open()
     finally:
         if cache is None:
             shutil.rmtree(folder)  # a mapped file stays readable
+    sources, doubt = _group(wanted, decoded, group_by)
     return Collection(
         x=x,
         path=decoded.path,
         sha256=decoded.sha256,
-        sources=_sources(kept, decoded, salt),
+        sources=sources,
+        doubt=doubt,
         skipped=skipped,
+        left_out=left_out,
         duplicates=tuple(
-            file.name
-            for file, entry in zip(kept, decoded.entries, strict=True)
+            header.file.name
+            for header, entry in zip(wanted, decoded.entries, strict=True)
             for row in entry.rows
             if row == COPY
         ),
-        n_excluded=len(found) - len(kept),
+        n_excluded=len(found) - len(headers),
     )
+
+
+@contextmanager
+def explained(images: Collection) -> Iterator[None]:
+    """Add to a complaint about too few images what may be the reason.
+
+    Raises:
+        TooFewImages: was raised inside.
+    """
+    try:
+        yield
+    except TooFewImages as error:
+        reasons = [str(error)]
+        if images.doubt:
+            reasons.append(images.doubt)
+        if images.duplicates:
+            reasons.append(f"{len(images.duplicates)} more are copies of these, pixel for pixel")
+        if images.left_out:
+            reasons.append(f"{len(images.left_out)} more are no plain slices by their header")
+        raise TooFewImages("; ".join(reasons)) from error
 
 
 def iterate_slices(
@@ -167,89 +183,50 @@ def count_codes(skipped: Iterable[Skipped]) -> dict[str, int]:
     return dict(Counter(s.code for s in skipped).most_common())
 
 
+def count_reasons(left_out: Iterable[LeftOut]) -> list[tuple[str, int]]:
+    """Count the frames that were left out by reason, most frequent first."""
+    return Counter(frame.reason for frame in left_out).most_common()
+
+
 def _frames(file: InputFile) -> Iterator[Slice]:
     return read_frames(file.path.read_bytes())
 
 
-def _sources(files: Sequence[InputFile], decoded: Inputs, salt: str) -> tuple[Source, ...]:
-    """Describe every row; headers are read again, so that no identifier is kept on disk."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        jobs = zip(files, decoded.entries, strict=True)
-        by_file = list(in_order(pool, lambda job: _sources_of_file(*job, salt), jobs))
-    shared: dict[SliceFacts, SliceFacts] = {}
-    sources = [
-        replace(source, facts=shared.setdefault(source.facts, source.facts))
-        for of_file in by_file
-        for source in of_file
+def _encoded(header: FileHeader) -> Encoded:
+    numbers = tuple(source.frame for source in header.sources)
+    return Encoded(header.file.path, header.sha256, numbers)
+
+
+def _group(
+    headers: Sequence[FileHeader], decoded: Inputs, group_by: str
+) -> tuple[tuple[Source, ...], str]:
+    """Describe every row with its patient, and say why patients may be told apart wrongly."""
+    kept = [
+        (header.identity, [s for s in header.sources if s.frame in numbers])
+        for header, entry in zip(headers, decoded.entries, strict=True)
+        if header.identity and (numbers := _rows(entry))
     ]
-    return _join_studies(sources)
-
-
-def _sources_of_file(file: InputFile, entry: Entry, salt: str) -> list[Source]:
-    """Describe the rows of one file.
-
-    Raises:
-        ChangedWhileRead: the file changed while it was read.
-    """
-    if not entry.frames:
-        return []
-    try:
-        image = open_image(file.path.read_bytes())
-    except (OSError, ImageError) as error:
-        raise ChangedWhileRead(f"{file.path} changed while it was read; run again") from error
-    sources = []
-    for number, row in zip(entry.frames, entry.rows, strict=True):
-        if row != COPY:
-            sources.append(_source(file, number, image.facts(number), salt))
-    return sources
-
-
-def _source(file: InputFile, number: int, facts: SliceFacts, salt: str) -> Source:
-    group = _group(facts, file)
-    study, series = facts.study_instance_uid, facts.series_instance_uid
-    image = f"{salt}/{facts.sop_instance_uid or file.name}/{number}"
-    return Source(
-        path=file.name,
-        frame=number,
-        group=intern(group),
-        study=intern(f"study:{study}" if study else f"study of {group}"),
-        series=intern(f"series:{series}" if series else f"series:{file.base}/{file.name}"),
-        sop_hash=hashlib.sha256(image.encode()).hexdigest()[:16],
-        facts=replace(
-            facts,
-            patient_id=None,
-            study_instance_uid=None,
-            series_instance_uid=None,
-            sop_instance_uid=None,
-            series_description=None,
-        ),
+    identities = [identity for identity, _ in kept]
+    groups = group_files(identities, group_by)
+    sources = tuple(
+        replace(source, group=intern(group), series=intern(f"{source.series} of {group}"))
+        for (_, of_file), group in zip(kept, groups, strict=True)
+        for source in of_file
     )
+    return sources, why_doubtful(identities, groups, group_by)
 
 
-def _group(facts: SliceFacts, file: InputFile) -> str:
-    """Identify the patient: by PatientID, else by the study, else by the folder."""
-    if facts.patient_id:
-        return f"patient:{facts.patient_id}"
-    if facts.study_instance_uid:
-        return f"study:{facts.study_instance_uid}"
-    return f"folder:{file.base}/{PurePosixPath(file.name).parent}"
-
-
-def _join_studies(sources: Sequence[Source]) -> tuple[Source, ...]:
-    """Assign files without a PatientID to the patient that other files of their study name."""
-    named = {
-        source.study: source.group for source in sources if source.group.startswith("patient:")
-    }
-    return tuple(
-        replace(source, group=named[source.study])
-        if source.study in named and source.group.startswith("study:")
-        else source
-        for source in sources
-    )
+def _rows(entry: Entry) -> set[int]:
+    """Return the numbers of the frames that have a row of their own."""
+    return {n for n, row in zip(entry.frames, entry.rows, strict=True) if row != COPY}
 
 
 def _what_was_found(
-    inputs: Sequence[Path], n_files: int, n_excluded: int, skipped: Sequence[Skipped]
+    inputs: Sequence[Path],
+    n_files: int,
+    n_excluded: int,
+    skipped: Sequence[Skipped],
+    left_out: Sequence[LeftOut],
 ) -> str:
     """Explain in one line why nothing is left."""
     places = ", ".join(str(path) for path in inputs)
@@ -258,4 +235,5 @@ def _what_was_found(
     reasons = [f"{count} {code}" for code, count in count_codes(skipped).items()]
     if n_excluded:
         reasons.append(f"{n_excluded} excluded")
+    reasons += [f"{count} frames left out: {reason}" for reason, count in count_reasons(left_out)]
     return f"no readable MR image in {n_files} files under {places}: {', '.join(reasons)}"

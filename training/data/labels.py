@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from preprocessing import Slice
 from preprocessing.transforms import fitted_shape
-from training.data.collection import Collection, Source, iterate_slices
+from training.data.collection import Collection, iterate_slices
+from training.data.headers import Source
 from training.data.training_set import NO_LABEL
 from training.errors import WrongMasks
 from training.writing import aside

@@ -47,7 +47,7 @@ def split_groups(groups: Sequence[str], *, seed: int, holdout_fraction: float) -
     if len(order) < 2:
         raise TooFewImages(
             f"{len(groups)} images of {len(order)} patients: training and held-out sets need two"
-            " patients; patients are told apart by PatientID, StudyInstanceUID or folder"
+            " patients"
         )
     n_holdout = max(1, sum(place(group, seed) < holdout_fraction for group in order))
     held_out = set(order[:n_holdout])

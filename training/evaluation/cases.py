@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing import Slice, read_image
-from training.data.collection import Source, iterate_slices
+from training.data.collection import iterate_slices
+from training.data.headers import Source
 from training.data.labels import find_masks, read_mask
 from training.errors import WrongMasks
 from training.evaluation.faults import FAULT_KINDS, PLACED, plant_fault

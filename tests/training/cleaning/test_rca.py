@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tests.training.cleaning.contamination import Contaminated, contaminate, principal_components
 from tests.training.small import QUICK
-from training.cleaning.folds import assign_folds, join_groups
+from training.cleaning.folds import assign_folds, number_groups
 from training.cleaning.outliers import Members
 from training.cleaning.rca import Round, check_rounds, crossfit, percentile, remove_worst
 from training.errors import Diverged, TooDirty, TooFewImages
@@ -25,8 +25,8 @@ def members_of(made: Contaminated, human_decision: dict[int, int] | None = None)
     for index, decision in (human_decision or {}).items():
         decisions[index] = decision
     return Members(
-        fold=assign_folds(made.keys, CONFIG.folds, 0),
-        series=join_groups([(series,) for _, _, series in made.keys]),
+        fold=assign_folds(made.patients, CONFIG.folds, 0),
+        series=number_groups(made.patients),
         contrast=made.contrast,
         human_decision=decisions,
     )

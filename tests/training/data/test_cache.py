@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,17 @@ import pytest
 
 from preprocessing import InputSpec, read_image, to_input
 from tests.dicom_files import make_dicom
-from training.data.cache import COPY, decode, in_order
+from training.data.cache import COPY, Encoded, decode
 from training.data.collection import load_images
+from training.data.in_order import in_order
 from training.errors import ChangedWhileRead, NoImages
 
 SPEC = InputSpec(size=32)
+
+
+def encoded(files: list[Path]) -> list[Encoded]:
+    """Files of one frame, as they are now."""
+    return [Encoded(file, hashlib.sha256(file.read_bytes()).hexdigest(), (1,)) for file in files]
 
 
 @pytest.fixture
@@ -24,7 +32,7 @@ def files(phantom_folder: Path, tmp_path: Path) -> list[Path]:
 
 
 def test_inputs_are_those_of_serving_in_half_precision(files: list[Path], tmp_path: Path) -> None:
-    x = decode(files, SPEC, tmp_path / "cache").open()
+    x = decode(encoded(files), SPEC, tmp_path / "cache").open()
     assert x.dtype == np.float16
     assert isinstance(x, np.memmap)
     for row, file in zip(x, files, strict=True):
@@ -34,21 +42,21 @@ def test_inputs_are_those_of_serving_in_half_precision(files: list[Path], tmp_pa
 
 
 def test_what_was_decoded_is_not_decoded_again(files: list[Path], tmp_path: Path) -> None:
-    first = decode(files, SPEC, tmp_path / "cache")
+    first = decode(encoded(files), SPEC, tmp_path / "cache")
     written = first.path.stat().st_mtime_ns
     steps: list[tuple[int, int]] = []
-    again = decode(files, SPEC, tmp_path / "cache", lambda *step: steps.append(step))
+    again = decode(encoded(files), SPEC, tmp_path / "cache", lambda *step: steps.append(step))
     assert again == first
     assert again.path.stat().st_mtime_ns == written
-    assert steps[-1] == (8, 8)
+    assert steps == [(4, 4)]
 
 
 def test_a_changed_file_is_decoded_again_whatever_its_date(
     files: list[Path], tmp_path: Path
 ) -> None:
-    first = decode(files, SPEC, tmp_path / "cache")
+    first = decode(encoded(files), SPEC, tmp_path / "cache")
     shutil.copy2(files[1], files[0])
-    again = decode(files, SPEC, tmp_path / "cache")
+    again = decode(encoded(files), SPEC, tmp_path / "cache")
     assert again.path != first.path
     assert again.entries[1].rows == (COPY,)
     assert len(first.open()) == 4
@@ -56,15 +64,15 @@ def test_a_changed_file_is_decoded_again_whatever_its_date(
 
 
 def test_another_input_size_is_another_cache(files: list[Path], tmp_path: Path) -> None:
-    small = decode(files, SPEC, tmp_path / "cache")
-    large = decode(files, InputSpec(size=48), tmp_path / "cache")
+    small = decode(encoded(files), SPEC, tmp_path / "cache")
+    large = decode(encoded(files), InputSpec(size=48), tmp_path / "cache")
     assert small.open().shape == (4, 1, 32, 32)
     assert large.open().shape == (4, 1, 48, 48)
 
 
 @pytest.mark.parametrize("damage", ["bytes", "cut", "index", "gone"])
 def test_what_is_damaged_is_decoded_again(files: list[Path], tmp_path: Path, damage: str) -> None:
-    first = decode(files, SPEC, tmp_path / "cache")
+    first = decode(encoded(files), SPEC, tmp_path / "cache")
     expected = np.array(first.open())
     content = bytearray(first.path.read_bytes())
     content[-1] ^= 1
@@ -78,7 +86,7 @@ def test_what_is_damaged_is_decoded_again(files: list[Path], tmp_path: Path, dam
             index.write_text(json.dumps({"sha256": first.sha256}))
         case "gone":
             index.unlink()
-    again = decode(files, SPEC, tmp_path / "cache")
+    again = decode(encoded(files), SPEC, tmp_path / "cache")
     assert again == first
     assert np.array_equal(again.open(), expected)
 
@@ -87,24 +95,30 @@ def test_a_run_that_was_cut_off_while_decoding_leaves_nothing_that_counts(
     files: list[Path], tmp_path: Path
 ) -> None:
     def stop(done: int, total: int) -> None:
-        if done == 6:
+        if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        decode(files, SPEC, tmp_path / "cache", stop)
+        decode(encoded(files), SPEC, tmp_path / "cache", stop)
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".part"]
-    assert len(decode(files, SPEC, tmp_path / "cache").open()) == 4
+    assert len(decode(encoded(files), SPEC, tmp_path / "cache").open()) == 4
 
 
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"other")])
 def test_a_file_that_changes_while_it_is_read_stops_the_run(
-    files: list[Path], tmp_path: Path
+    files: list[Path], tmp_path: Path, change: Callable[[Path], object]
 ) -> None:
-    def change(done: int, total: int) -> None:
-        if done == 4:
-            files[3].write_bytes(files[0].read_bytes())
-
+    wanted = encoded(files)
+    change(files[3])
     with pytest.raises(ChangedWhileRead, match=r"00003\.dcm changed while it was read; run again"):
-        decode(files, SPEC, tmp_path / "cache", change)
+        decode(wanted, SPEC, tmp_path / "cache")
+
+
+def test_each_file_counts_once_in_the_progress(files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "data" / "notes.txt").write_text("no image")
+    steps: list[tuple[int, int]] = []
+    load_images([tmp_path / "data"], SPEC, progress=lambda *step: steps.append(step))
+    assert steps == [(2, 5), (3, 5), (4, 5), (5, 5)]
 
 
 def test_no_more_than_a_few_results_wait() -> None:

@@ -71,17 +71,6 @@ def test_the_order_does_not_depend_on_how_often_it_is_read(phantom_folder: Path)
     assert first.digest() == second.digest()
 
 
-def test_patients_are_told_by_id_then_study_then_folder(
-    phantom_folder: Path, tmp_path: Path
-) -> None:
-    source = phantom_folder / "phantom_00000.dcm"
-    copy_as(source, tmp_path / "a.dcm", PatientID="P1")
-    copy_as(source, tmp_path / "bb.dcm", PatientID="", StudyInstanceUID="1.2.3")
-    copy_as(source, tmp_path / "deep" / "ccc.dcm", PatientID=None, StudyInstanceUID=None)
-    groups = [s.group for s in load_images([tmp_path], SPEC).sources]
-    assert groups == ["patient:P1", "study:1.2.3", f"folder:{tmp_path.name}/deep"]
-
-
 def test_a_copy_under_another_patient_is_left_out(phantom_folder: Path, tmp_path: Path) -> None:
     ds = pydicom.dcmread(phantom_folder / "phantom_00000.dcm")
     ds.save_as(tmp_path / "a.dcm")
@@ -150,11 +139,73 @@ def test_two_patients_are_the_fewest_to_split() -> None:
     assert [len(part) for part in (split.train, split.holdout)] == [9, 9]
 
 
-def test_a_file_without_patient_id_goes_with_its_study(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 900, (3, 40, 40), dtype=np.uint16)
-    named = {"PatientID": "P1", "StudyInstanceUID": "1.2.3"}
-    (tmp_path / "a.dcm").write_bytes(make_dicom(pixels[0], **named))
-    (tmp_path / "b.dcm").write_bytes(make_dicom(pixels[1], **named | {"PatientID": ""}))
-    (tmp_path / "c.dcm").write_bytes(make_dicom(pixels[2], PatientID="", StudyInstanceUID="1.2.4"))
-    sources = load_images([tmp_path], SPEC).sources
-    assert [source.group for source in sources] == ["patient:P1", "patient:P1", "study:1.2.4"]
+def written(folder: Path, headers: dict[str, dict[str, str]]) -> list[Path]:
+    """Write a slice of other pixels for each path and header."""
+    rng = np.random.default_rng(0)
+    for name, header in headers.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 900, (40, 40), dtype=np.uint16)
+        (folder / name).write_bytes(make_dicom(pixels, **header))
+    return [folder]
+
+
+def test_five_patients_with_a_study_and_series_for_every_file_are_five(tmp_path: Path) -> None:
+    data = written(
+        tmp_path,
+        {
+            f"{n}.dcm": {
+                "PatientID": f" p{n % 5}" if n % 2 else f"P{n % 5} ",
+                "StudyInstanceUID": f"1.2.{n}",
+                "SeriesInstanceUID": f"1.3.{n}",
+            }
+            for n in range(20)
+        },
+    )
+    images = load_images(data, SPEC)
+    assert images.groups == tuple(f"patient:P{n}" for n in range(5))
+    assert images.doubt == ""
+
+
+def test_forty_patients_under_one_study_and_series_are_forty(tmp_path: Path) -> None:
+    data = written(tmp_path, {f"{n}.dcm": {"PatientID": f"P{n}"} for n in range(40)})
+    images = load_images(data, SPEC)
+    assert len(images.groups) == len({source.series for source in images.sources}) == 40
+    assert images.doubt == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["ANONYMOUS", "anon", "0", "000000", "NONE", "N/A", "XXX", "-", ""]
+)
+def test_a_folder_of_placeholders_is_one_patient_and_named_as_such(
+    tmp_path: Path, name: str
+) -> None:
+    header = {"PatientID": name}
+    data = written(
+        tmp_path,
+        {f"p{n}/{n}.dcm": header | {"StudyInstanceUID": f"1.2.{n}"} for n in range(6)},
+    )
+    images = load_images(data, SPEC)
+    assert images.groups == ("nobody",)
+    what = f"the PatientID {name.upper()}" if name else "no PatientID"
+    assert images.doubt == (
+        f"6 of 6 files have {what}, which names nobody: they count as one patient, in 6 studies and"
+        " 6 folders; --group-by folder, study or a CSV file tells them apart"
+    )
+    for by in ("folder", "study"):
+        images = load_images(data, SPEC, group_by=by)
+        assert (len(images.groups), images.doubt) == (6, "")
+    table = tmp_path.with_name(f"{tmp_path.name}.csv")
+    table.write_text("path,patient\n" + "".join(f"p{n},{n // 2}\n" for n in range(6)))
+    assert load_images(data, SPEC, group_by=str(table)).groups == (
+        *("patient:0", "patient:1", "patient:2"),
+    )
+
+
+def test_slices_of_one_series_without_a_name_are_of_one_patient_beyond_doubt(
+    tmp_path: Path,
+) -> None:
+    data = written(tmp_path, {f"{n}.dcm": {"PatientID": "ANON"} for n in range(9)})
+    images = load_images(data, SPEC)
+    assert (images.groups, images.doubt) == (("nobody",), "")
+    with pytest.raises(TooFewImages, match="1 patients"):
+        split_groups([source.group for source in images.sources], seed=0, holdout_fraction=0.2)

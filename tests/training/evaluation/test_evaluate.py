@@ -21,7 +21,8 @@ from model.runtime import LoadedModel, load_model
 from model.scoring import Outputs
 from model.store.find import find_directory
 from preprocessing import InputSpec, read_image
-from training.data.collection import Source, load_images
+from training.data.collection import load_images
+from training.data.headers import Source
 from training.errors import WrongMasks
 from training.evaluation import cases as cases_of
 from training.evaluation.cases import LESIONS, USUAL, Case, read_truth
