@@ -25,7 +25,7 @@ PACKAGES = ("preprocessing", "model", "training", "serving", "image", "benchmark
 TRAINING = (
     *("errors", "config", "steps", "writing", "pages"),
     *("data", "phantoms", "networks", "cleaning", "evaluation"),
-    *("report", "options", "prepare", "release", "run", "calibrate", "progress", "summary"),
+    *("report", "options", "prepare", "release", "run", "progress", "summary", "calibrate"),
     "__main__",
 )
 # The only files of the served tree that may import torch at all, and what serving does not import.

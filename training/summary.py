@@ -86,10 +86,10 @@ def describe_rest(found: Mapping[str, Any], where: str = "") -> Iterator[str]:
         found: has doubt, duplicates, left_out_reasons and skipped (counts by code).
         where: it is listed, in words that follow the counts.
     """
-    if found["duplicates"]:
-        yield f"left out {len(found['duplicates'])} copies of other images, pixel for pixel{where}"
+    if copies := found["duplicates"]:
+        yield f"copies of other images, pixel for pixel, left out: {len(copies)}{where}"
     if reasons := found["left_out_reasons"]:
-        yield f"left out {sum(reasons.values())} frames that are no plain slices{where}:"
+        yield f"frames of other kinds, left out: {sum(reasons.values())}{where}"
         yield from (f"  {n}: {reason}" for reason, n in reasons.items())
     if codes := found["skipped"]:
         listed = ", ".join(f"{n} {code}" for code, n in codes.items())

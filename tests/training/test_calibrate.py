@@ -37,6 +37,8 @@ def done(
     ds = pydicom.dcmread(data / "phantom_00007.dcm")
     ds.PatientID, ds.SOPInstanceUID, ds.StudyInstanceUID = "SOMEONE-ELSE", "1.2.3", "1.2.4"
     ds.save_as(data / "under_another_name.dcm")
+    ds.ImageType = ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]
+    ds.save_as(data / "a_map.dcm")
     (data / "notes.txt").write_text("not an image")
     result = call("calibrate", "spine_autoencoder", data, "--name", SITE, "--json")
     assert result.exit_code == 3, result.output
@@ -57,6 +59,10 @@ def test_the_patients_are_counted_with_the_bound_of_their_rate(done: dict[str, A
     assert done["skipped"] == {"not_dicom": 1}
     assert done["duplicates"] == ["under_another_name.dcm"]
     assert done["doubt"] == ""
+    assert [(one["path"], one["frame"]) for one in done["left_out"]] == [("a_map.dcm", 1)]
+    ((reason, count),) = done["left_out_reasons"].items()
+    assert reason.startswith("ImageType says")
+    assert count == 1
 
 
 def test_the_weights_stay_and_the_calibration_changes(done: dict[str, Any]) -> None:

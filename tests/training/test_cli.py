@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -51,6 +52,10 @@ def fitted(
     )
     shutil.copytree(phantom_folder, data)
     (data / "notes.txt").write_text("not an image")
+    ds = pydicom.dcmread(data / "phantom_00000.dcm")
+    ds.save_as(data / "again.dcm")
+    ds.BurnedInAnnotation = "YES"
+    ds.save_as(data / "screenshot.dcm")
     # A cut so low that something is removed from among normal phantoms; how many, depends on the
     # machine, and 9 patients are enough for this alarm rate.
     cleaning = ("--cut", 2.0, "--alarm-rate", 0.1, "--masks", phantom_masks)
@@ -153,7 +158,15 @@ def test_skipped_files_are_counted_and_listed(
 ) -> None:
     assert fitted["skipped"] == [{"path": "notes.txt", "code": "not_dicom"}]
     print_fit(fitted, Path(str(fitted["run"])), as_json=False)
-    assert "skipped 1 files: 1 not_dicom" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "skipped 1 files: 1 not_dicom" in out
+    assert fitted["duplicates"] == ["phantom_00000.dcm"]  # again.dcm comes first
+    assert "copies of other images, pixel for pixel, left out: 1 (listed in run.json)\n" in out
+    ((reason, count),) = fitted["left_out_reasons"].items()  # type: ignore[attr-defined]
+    assert (reason.partition(" ")[0], count) == ("BurnedInAnnotation", 1)
+    left_out = [{"path": "screenshot.dcm", "frame": 1, "reason": reason}]
+    assert fitted["left_out"] == left_out
+    assert f"frames of other kinds, left out: 1 (listed in run.json)\n  1: {reason}\n" in out
 
 
 def printed(capsys: pytest.CaptureFixture[str], start: str) -> str:

@@ -156,7 +156,7 @@ def explained(images: Collection) -> Iterator[None]:
         if images.duplicates:
             reasons.append(f"{len(images.duplicates)} more are copies of these, pixel for pixel")
         if images.left_out:
-            reasons.append(f"{len(images.left_out)} more are no plain slices by their header")
+            reasons.append(f"{len(images.left_out)} more are of other kinds by their header")
         raise TooFewImages("; ".join(reasons)) from error
 
 
@@ -235,5 +235,5 @@ def _what_was_found(
     reasons = [f"{count} {code}" for code, count in count_codes(skipped).items()]
     if n_excluded:
         reasons.append(f"{n_excluded} excluded")
-    reasons += [f"{count} frames left out: {reason}" for reason, count in count_reasons(left_out)]
+    reasons += [f"left out {count}: {reason}" for reason, count in count_reasons(left_out)]
     return f"no readable MR image in {n_files} files under {places}: {', '.join(reasons)}"

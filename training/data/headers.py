@@ -106,9 +106,8 @@ def _read(file: InputFile, salt: str, all_kinds: bool) -> FileHeader:
     sources, left_out = [], []
     for number in range(1, image.layout.frames + 1):
         facts = image.facts(number)
-        reason = getattr(facts, "other_kind", None)
-        if reason and not all_kinds:
-            left_out.append(LeftOut(file.name, number, reason))
+        if facts.other_kind and not all_kinds:
+            left_out.append(LeftOut(file.name, number, facts.other_kind))
         else:
             sources.append(_source(file, number, facts, salt))
     return replace(
@@ -124,7 +123,7 @@ def _identity(file: InputFile, image: ImageFile) -> Identity:
     folders = PurePosixPath(file.name).parts[:-1]
     return Identity(
         patient_id=intern(same_text(values.text(ds, tags.PATIENT_ID))),
-        issuer=intern(same_text(values.text(ds, 0x00100021))),
+        issuer=intern(same_text(values.text(ds, tags.ISSUER_OF_PATIENT_ID))),
         study=intern(same_text(values.text(ds, tags.STUDY_INSTANCE_UID))),
         folder="/".join((file.base, *folders[:1])),
         path=PurePosixPath(file.path.absolute()),

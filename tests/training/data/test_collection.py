@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 
-from preprocessing import InputSpec
+from preprocessing import InputSpec, read_image, to_input
 from tests.dicom_files import make_dicom
 from training.data.collection import (
     Collection,
     Skipped,
     count_codes,
+    count_reasons,
     iterate_slices,
     load_images,
 )
@@ -199,6 +201,71 @@ def test_a_folder_of_placeholders_is_one_patient_and_named_as_such(
     assert load_images(data, SPEC, group_by=str(table)).groups == (
         *("patient:0", "patient:1", "patient:2"),
     )
+
+
+def test_one_number_of_two_hospitals_is_two_patients(tmp_path: Path) -> None:
+    header = {"PatientID": "001"}
+    data = written(
+        tmp_path, {f"{n}.dcm": header | {"IssuerOfPatientID": f"h{n % 2}"} for n in range(4)}
+    )
+    assert load_images(data, SPEC).groups == ("patient:001 of H0", "patient:001 of H1")
+
+
+ADC = {"ImageType": "DERIVED\\PRIMARY\\DIFFUSION\\ADC"}
+SCOUT = {"ScanningSequence": "GR", "SequenceVariant": "SS", "FlipAngle": "30"}
+TEXT = {"BurnedInAnnotation": "YES"}
+
+
+def test_what_the_header_calls_another_kind_is_left_out_and_counted(tmp_path: Path) -> None:
+    others = {"adc1.dcm": ADC, "adc2.dcm": ADC, "scout.dcm": SCOUT, "text.dcm": TEXT}
+    data = written(tmp_path, {"a.dcm": {}, **others, "z.dcm": {}})
+    images = load_images(data, SPEC)
+    assert [source.path for source in images.sources] == ["a.dcm", "z.dcm"]
+    assert [frame.path for frame in images.left_out] == list(others)
+    reasons = count_reasons(images.left_out)
+    assert [n for _, n in reasons] == [2, 1, 1]
+    for keyword in ("ImageType", "ScanningSequence", "BurnedInAnnotation"):
+        assert any(reason.startswith(keyword) for reason, _ in reasons)
+    assert len(load_images(data, SPEC, all_kinds=True).sources) == 6
+
+
+def test_an_image_is_kept_whose_copy_is_left_out(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 900, (40, 40), dtype=np.uint16)
+    (tmp_path / "a_report.dcm").write_bytes(make_dicom(pixels, **TEXT))
+    (tmp_path / "b.dcm").write_bytes(make_dicom(pixels))
+    images = load_images([tmp_path], SPEC)
+    assert [source.path for source in images.sources] == ["b.dcm"]
+    assert images.duplicates == ()
+
+
+def test_frames_of_other_kinds_are_left_out_of_an_object(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 900, (4, 40, 40), dtype=np.uint16)
+    frames = []
+    for n in range(4):
+        kind, frame = Dataset(), Dataset()
+        kind.FrameType = ["ORIGINAL", "PRIMARY", "DIFFUSION", "ADC" if n % 2 else "NONE"]
+        kind.ComplexImageComponent = "PHASE" if n == 2 else "MAGNITUDE"
+        frame.MRImageFrameTypeSequence = [kind]
+        frames.append(frame)
+    frames[0].MRImageFrameTypeSequence[0].FrameType = ["ORIGINAL", "PRIMARY", "T1", "NONE"]
+    ds = make_dicom(
+        pixels,
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.4.1",
+        PerFrameFunctionalGroupsSequence=frames,
+    )
+    (tmp_path / "mixed.dcm").write_bytes(ds)
+    images = load_images([tmp_path], SPEC)
+    assert [source.frame for source in images.sources] == [1]
+    assert [frame.frame for frame in images.left_out] == [2, 3, 4]
+    served = to_input(read_image(ds, 1), SPEC)
+    np.testing.assert_array_equal(images.x[0], served.astype(np.float16))
+
+
+def test_where_everything_is_left_out_the_reasons_are_named(tmp_path: Path) -> None:
+    data = written(tmp_path, {"a.dcm": ADC, "b.dcm": ADC, "c.dcm": TEXT})
+    message = r"in 3 files under .*: left out 2: ImageType says .*, left out 1: BurnedIn"
+    with pytest.raises(NoImages, match=message):
+        load_images(data, SPEC)
 
 
 def test_slices_of_one_series_without_a_name_are_of_one_patient_beyond_doubt(
