@@ -7,7 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,10 +95,7 @@ def rest_of(connection: ssl.SSLSocket) -> bytes:
 def command(folder: Path, *options: str) -> list[str]:
     """The command that runs the shipped files, to which `folder` links, with its values."""
     assert NGINX is not None
-    # Its workers would be another user's, who may not enter a test's folder.
-    user = "user root;" if os.geteuid() == 0 else ""
-    globals_ = f"daemon off; pid {folder}/nginx.pid; {user}"
-    return [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", globals_, *options]
+    return [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), *options]
 
 
 def prepare(folder: Path, ports: list[int], more: str = "") -> int:
@@ -117,6 +114,9 @@ def prepare(folder: Path, ports: list[int], more: str = "") -> int:
         (folder / file.name).symlink_to(file)
     site = folder / "site"
     site.mkdir()
+    # Another user's workers may not enter a test's folder.
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    (site / "main.conf").write_text(f"daemon off;\npid {folder}/nginx.pid;\n{user}")
     shipped = (SHIPPED / "site/upstream.conf").read_text()
     upstream = "".join(shipped.replace("8000", str(each)) for each in ports)
     (site / "upstream.conf").write_text(upstream)
@@ -137,13 +137,22 @@ def prepare(folder: Path, ports: list[int], more: str = "") -> int:
 
 
 @contextmanager
-def running_nginx(folder: Path, ports: list[int], more: str = "") -> Iterator[Proxy]:
-    """Run nginx in front of services; see `prepare`."""
+def running_nginx(
+    folder: Path, ports: list[int], more: str = "", prefix: Sequence[str] = ()
+) -> Iterator[Proxy]:
+    """Run nginx in front of services.
+
+    Args:
+        folder: see `prepare`.
+        ports: see `prepare`.
+        more: see `prepare`.
+        prefix: a command that executes nginx's; the process stays one.
+    """
     port = prepare(folder, ports, more)
     context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
     proxy = Proxy(port, folder, context)
     with (folder / "error.log").open("wb") as log:
-        process = subprocess.Popen(command(folder), stderr=log)  # noqa: S603 (see above)
+        process = subprocess.Popen([*prefix, *command(folder)], stderr=log)  # noqa: S603 (see above)
     try:
         assert wait_until(lambda: _listens(proxy, process), 10), proxy.logs()
         yield proxy

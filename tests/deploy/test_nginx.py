@@ -305,6 +305,22 @@ def test_a_service_that_is_down_is_503_with_a_time_to_try_again(tmp_path: Path) 
     assert_problem(503, answer.headers, answer.content, "model_unavailable")
 
 
+def test_no_space_for_large_bodies_is_503_and_leaves_the_others_alone(
+    server: Server, tmp_path: Path
+) -> None:
+    mounted = 'mkdir "$0" && mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"'
+    prefix = [*unshare(), "sh", "-c", mounted, str(tmp_path / "client_body")]
+    with (
+        running_nginx(tmp_path, [server.port], prefix=prefix) as proxy,
+        proxy.client() as client,
+    ):
+        large = client.post("/predict?name=Zqmarker", content=bytes(4_000_000), headers=FIRST)
+        assert client.post("/predict", content=FILE, headers=FIRST).status_code == 200
+    assert (large.status_code, large.headers["retry-after"]) == (503, "2")
+    assert "no space" in assert_problem(503, large.headers, large.content, "model_unavailable")
+    assert "Zqmarker" not in proxy.logs()
+
+
 def test_a_file_that_ended_a_worker_is_not_sent_to_the_next(server: Server, tmp_path: Path) -> None:
     n_read = 0
 
