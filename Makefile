@@ -102,7 +102,7 @@ train: has-data $(TRAIN_READY) ## train on DATA=folder; NAME= in the model store
 	@$(BIN)/python -m training fit "$$typed_DATA" --name "$$typed_NAME" $(ARGS)
 
 phantoms: $(PHANTOMS_READY) ## write synthetic slices into phantoms/, to try everything on
-	@$(BIN)/python -m training phantom phantoms --count 60 --seed 1
+	@$(BIN)/python -m training phantom phantoms --count 60 --seed 1 --force
 
 release: has-data has-masks $(TRAIN_READY) ## train the released model again on DATA= and MASKS= (folders), into pretrained/
 	@$(BIN)/python -m training fit "$$typed_DATA" --masks "$$typed_MASKS" --name "$$typed_NAME" $(RELEASE_OPTIONS) || [ $$? = 3 ]

@@ -237,6 +237,9 @@ def percentile_ms(seconds: Sequence[float], percent: float) -> float:
 
 def main() -> None:
     """Read a job as JSON from stdin, write what was measured to stdout."""
+    if sys.argv[1:]:  # -h: it takes no options
+        sys.stdout.write(str(__doc__))
+        return
     job = json.load(sys.stdin)
     requests = [upload(Path(file).read_bytes()) for file in job["files"]]
 

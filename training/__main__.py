@@ -22,6 +22,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 DEFAULTS = FitConfig()
 SKIPPED_SOME = 3
+# What a run folder may hold at first: decoded images of one that was interrupted, and decisions.
+BEFORE_A_RUN = {"cache", "overrides.csv"}
 EXISTING = click.Path(exists=True, path_type=Path)
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -184,18 +186,22 @@ def fit(ctx: click.Context, /, resume: Path | None, as_json: bool, **given: Any)
 @click.option("--anomaly", default="none", type=click.Choice([*KINDS, "none", "mixed"]))
 @click.option("--size", default=256, type=click.IntRange(64, 1024), help="Side, pixels.")
 @click.option("--masks", type=FOLDER, help="Folder for PNG: 1 vertebra, 2 canal, 3 disc.")
+@click.option("--force", is_flag=True, help="Write over the phantoms that OUT holds.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def phantom(out: Path, as_json: bool, **given: Any) -> None:
+def phantom(out: Path, force: bool, as_json: bool, **given: Any) -> None:
     """Write synthetic sagittal spine slices as MR DICOM files, with truth.csv, into OUT.
 
     Example: python -m training phantom phantoms --count 60 --anomaly mixed
 
     mixed: every second image is normal, the others go through all anomalies.
     """
+    from training.data.files import TRUTH_FILE
     from training.phantoms.phantom import write_phantoms
     from training.progress import track
     from training.summary import print_phantoms
 
+    if (out / TRUTH_FILE).exists() and not force:
+        raise click.UsageError(f"{out} holds phantoms; --force writes over them")
     try:
         with track("drawing phantoms") as advance:
             for done, _ in enumerate(write_phantoms(out, **given), 1):
@@ -291,11 +297,13 @@ def calibrate(
     model gets a new version.
     """
     from model.errors import ModelError
+    from model.store.find import check_name
     from training.calibrate import print_recalibrated, recalibrate
     from training.data.files import read_exclusions
     from training.progress import track
 
     try:
+        check_name(name or "any")  # not after all files are read
         with track("reading") as advance:
             done = recalibrate(
                 model,
@@ -343,7 +351,7 @@ def make_options(given: dict[str, Any]) -> Any:
 
 
 def new_folder(out: Path | None, name: str) -> Path:
-    """Choose the run folder; a folder that already holds a run is never overwritten."""
+    """Choose the folder to write into; what is in it already is never overwritten."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = out or Path("runs") / f"{name}-{stamp}"
     if (folder / "run.json").exists():
@@ -351,6 +359,8 @@ def new_folder(out: Path | None, name: str) -> Path:
             f"{folder} holds a run; continue it with --resume {shlex.quote(str(folder))},"
             " or name another folder"
         )
+    if folder.is_dir() and {path.name for path in folder.iterdir()} - BEFORE_A_RUN:
+        raise click.UsageError(f"{folder} is not empty; name another folder")
     return folder
 
 

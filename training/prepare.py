@@ -13,6 +13,7 @@ from typing import Any
 from model.calibration.alarm_rates import TooFewPatients, check_rate
 from preprocessing import InputSpec
 from training import report
+from training.cleaning.audit import AUDIT_TABLE
 from training.cleaning.clean import gather
 from training.cleaning.outliers import Members
 from training.cleaning.overrides import OVERRIDES_FILE, Override, read_overrides
@@ -29,7 +30,7 @@ from training.data.labels import label_by_masks
 from training.data.split import Split, split_groups
 from training.data.teacher import RELEASED, label_by_model, load_teacher
 from training.data.training_set import IndexArray
-from training.errors import NotResumable, TooFewImages
+from training.errors import NotResumable, TooFewImages, WrongOverrides
 from training.options import Options, read_run, versions
 from training.writing import write_json
 
@@ -140,12 +141,20 @@ def _overrides(options: Options, folder: Path) -> tuple[Override, ...]:
     """Join the decisions given as an option with those in the run's folder.
 
     Raises:
-        WrongOverrides: the file in the folder cannot be read.
+        WrongOverrides: a file in the folder cannot be read, or the audit holds decisions that
+            nobody handed back.
     """
     decisions = {(path, frame): decision for path, frame, decision in options.overrides}
     if (folder / OVERRIDES_FILE).exists():
         own = read_overrides(folder / OVERRIDES_FILE)
         decisions |= {(path, frame): decision for path, frame, decision in own}
+    if (folder / AUDIT_TABLE).exists():
+        written = read_overrides(folder / AUDIT_TABLE)
+        if any(decisions.get((path, frame)) != decision for path, frame, decision in written):
+            raise WrongOverrides(
+                f"{AUDIT_TABLE} in {folder} holds decisions, and would be written again; rename it"
+                f" to {OVERRIDES_FILE} to have them followed"
+            )
     return tuple((path, frame, decision) for (path, frame), decision in decisions.items())
 
 

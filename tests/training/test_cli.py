@@ -312,6 +312,37 @@ def test_wrong_usage_ends_with_2(fitted: dict[str, object], phantom_folder: Path
     assert call("phantom", "x", "--anomaly", "wobble").exit_code == 2
 
 
+def test_nothing_that_is_there_is_written_over(phantom_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("mine")
+    for words in (("fit", phantom_folder), ("evaluate", "spine_autoencoder", "--phantoms", 2)):
+        result = call(*words, "--out", tmp_path)
+        assert result.exit_code == 2
+        assert "is not empty; name another folder" in result.stderr.replace("\n", " ")
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+    small = ("--count", 1, "--size", 64, "--json")
+    assert call("phantom", tmp_path / "out", *small, "--seed", 1).exit_code == 0
+    before = (tmp_path / "out" / "phantom_00000.dcm").read_bytes()
+    again = call("phantom", tmp_path / "out", *small, "--seed", 2)
+    assert again.exit_code == 2
+    assert "--force writes over them" in again.stderr
+    assert (tmp_path / "out" / "phantom_00000.dcm").read_bytes() == before
+    assert call("phantom", tmp_path / "out", *small, "--seed", 2, "--force").exit_code == 0
+    assert (tmp_path / "out" / "phantom_00000.dcm").read_bytes() != before
+
+
+def test_decisions_in_the_audit_are_not_written_over(
+    fitted: dict[str, object], tmp_path: Path
+) -> None:
+    run = shutil.copytree(str(fitted["run"]), tmp_path / "run")
+    (first, *rest) = (run / "audit.csv").read_text().splitlines()
+    (run / "audit.csv").write_text("\n".join([first, rest[0] + "keep", *rest[1:]]))
+    decided = (run / "audit.csv").read_bytes()
+    result = call("fit", "--resume", run)
+    assert result.exit_code == 1
+    assert "rename it to overrides.csv to have them followed" in result.stderr
+    assert (run / "audit.csv").read_bytes() == decided
+
+
 def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
     result = call("fit", "--resume", tmp_path)
     assert result.exit_code == 1

@@ -150,14 +150,17 @@ def explained(images: Collection) -> Iterator[None]:
     try:
         yield
     except TooFewImages as error:
-        reasons = [str(error)]
-        if images.doubt:
-            reasons.append(images.doubt)
-        if images.duplicates:
-            reasons.append(f"{len(images.duplicates)} more are copies of these, pixel for pixel")
-        if images.left_out:
-            reasons.append(f"{len(images.left_out)} more are of other kinds by their header")
-        raise TooFewImages("; ".join(reasons)) from error
+        raise TooFewImages("; ".join([str(error), *remarks(images)])) from error
+
+
+def remarks(images: Collection) -> Iterator[str]:
+    """Say why there are fewer images, or fewer patients, than one may expect."""
+    if images.doubt:
+        yield images.doubt
+    if images.duplicates:
+        yield f"{len(images.duplicates)} more are copies of these, pixel for pixel"
+    if images.left_out:
+        yield f"{len(images.left_out)} more are of other kinds by their header"
 
 
 def iterate_slices(

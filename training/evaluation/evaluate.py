@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from model.runtime import LoadedModel, load_model
 from model.store.find import find_directory
 from preprocessing import InputSpec
 from training.config import FitConfig
-from training.data.collection import explained, iterate_slices, load_images
+from training.data.collection import explained, iterate_slices, load_images, remarks
 from training.data.headers import Source
 from training.data.patients import BY_PATIENT
 from training.data.split import split_groups
@@ -109,12 +109,14 @@ class Suite:
         cases: the images, each made when it is asked for.
         n_cases: about how many there are.
         macros: name -> kinds to average.
+        remarks: why there are fewer images or patients than one may expect.
     """
 
     name: str
     cases: Iterator[Case]
     n_cases: int
     macros: dict[str, tuple[str, ...]]
+    remarks: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -151,7 +153,7 @@ def run_suite(
     return Evaluation(
         model=tag,
         suite=suite.name,
-        statement=_STATEMENTS[suite.name],
+        statement="; ".join([_STATEMENTS[suite.name], *suite.remarks]),
         n_usual=int(usual.sum()),
         n_patients=len(set(rows.patients[usual].tolist())),
         n_masked=len(set(planted.tolist())),
@@ -181,10 +183,11 @@ def _suite(model: LoadedModel, request: Request) -> Suite:
         labels = cases_of.read_truth(request.truth, images.sources)
         macros = {"all": tuple(sorted(set(labels.values()) - cases_of.NOTHING))}
         cases = cases_of.labelled_cases(request.data, labels)
-        return Suite(LABELLED, cases, len(labels), macros)
+        return Suite(LABELLED, cases, len(labels), macros, tuple(remarks(images)))
     with explained(images):
         chosen = _held_out(model, images.sources, request.everyone)
-    return held_out_suite(request, chosen, model.spec.input)
+    suite = held_out_suite(request, chosen, model.spec.input)
+    return replace(suite, remarks=tuple(remarks(images)))
 
 
 def held_out_suite(request: Request, chosen: Sequence[Source], spec: InputSpec) -> Suite:
