@@ -18,7 +18,7 @@ from serving.bento.image import serving_image
 from serving.bento.openapi import page
 from serving.bento.served_model import ServedModel
 from serving.bento.spine_service import SpineService, check_start, settings_or_exit, worker_envs
-from serving.contract import Prediction, PredictRequest
+from serving.contract import CLIENT, Prediction, PredictRequest
 from serving.errors import ModelUnavailable
 from serving.http.disconnect import until_disconnect
 from serving.pipeline import Judge, score_file, start_batcher
@@ -122,7 +122,11 @@ class SpineAnomaly:
         check_alarm_rate(alarm_rate, calibration.n_patients)  # before any work
         judge = Judge.of(self.model, threshold)
         score = await until_disconnect(
-            score_file(file, judge, self.batcher, self.decoders, SETTINGS), ctx.request.receive
+            score_file(
+                *(file, judge, self.batcher, self.decoders, SETTINGS),
+                client=ctx.request.scope.get(CLIENT, ""),
+            ),
+            ctx.request.receive,
         )
         decision = decide(threshold, alarm_rate, calibration, score)
         prediction = write_answer(score, decision, self.tag, ctx.request.scope)

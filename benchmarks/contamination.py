@@ -104,10 +104,9 @@ def read_examples(data: Path, masks: Path) -> list[Example]:
             image,
             source,
             "",
-            image.orientation.apply(read_mask(mask)) if mask.exists() else None,
+            read_mask(mask) if (mask := masks / f"{Path(source.path).stem}.png").exists() else None,
         )
         for source, image in iterate_slices([data], sources)
-        for mask in [masks / f"{Path(source.path).stem}.png"]
     ]
 
 

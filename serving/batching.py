@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Generic, TypeVar
+
+from serving.fairness import ANYBODY, Claim, FairQueue
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class QueueFull(Exception):
-    """More items are waiting than the queue may hold."""
+    """More items are waiting than the queue may hold, and this one would be the last."""
 
 
 class BatcherClosed(Exception):
@@ -25,7 +26,8 @@ class Batcher(Generic[Item, Result]):
     """An adaptive batcher on one event loop.
 
     An item never waits while a model thread is idle. There is no timer and no task: a batch starts
-    when an item arrives at an idle model or when the batch before it ends.
+    when an item arrives at an idle model or when the batch before it ends. What waits is ordered by
+    its claim (serving/fairness.py).
 
     Args:
         run: items -> as many results, in their order; called in a model thread.
@@ -50,28 +52,35 @@ class Batcher(Generic[Item, Result]):
         self._on_batch = on_batch
         self._idle_threads = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="model")
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: FairQueue[tuple[Item, asyncio.Future[Result]]] = FairQueue()
         self._running: set[asyncio.Future[list[Result | Exception]]] = set()
         self._start_is_due = False
         self._closed = False
 
-    def submit(self, item: Item) -> asyncio.Future[Result]:
+    def submit(self, item: Item, claim: Claim = ANYBODY) -> asyncio.Future[Result]:
         """Queue an item; cancel the future to take it back.
 
+        Args:
+            item: for the model.
+            claim: decides when its turn is.
+
+        Returns:
+            The result to come. It may be QueueFull: above the limit, the item goes that would have
+            its turn last, which may be this one.
+
         Raises:
-            QueueFull: too many items are waiting.
             BatcherClosed: after `close`.
         """
         if self._closed:
             raise BatcherClosed
-        if len(self._waiting) >= self._max_queue:
-            # Those whose clients went away hold no place.
-            self._waiting = deque(entry for entry in self._waiting if not entry[1].done())
-            if len(self._waiting) >= self._max_queue:
-                raise QueueFull
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        self._waiting.append((item, future))
+        self._waiting.put((item, future), claim)
+        if len(self._waiting) > self._max_queue:
+            # Those whose clients went away hold no place.
+            self._waiting.discard(lambda entry: entry[1].done())
+            if len(self._waiting) > self._max_queue:
+                self._waiting.drop_last()[1].set_exception(QueueFull())
         if self._idle_threads and not self._start_is_due:
             # In the loop's next iteration, so that frames submitted together stay together.
             self._start_is_due = True
@@ -92,7 +101,7 @@ class Batcher(Generic[Item, Result]):
                 )
             await asyncio.sleep(0)  # lets the next batch start
         while self._waiting:
-            _, future = self._waiting.popleft()
+            _, future = self._waiting.get()
             if not future.done():
                 future.set_exception(BatcherClosed())
         # A batch that is still running cannot be stopped, and nobody is waiting for it.
@@ -104,7 +113,7 @@ class Batcher(Generic[Item, Result]):
         while self._idle_threads and self._waiting:
             batch: list[tuple[Item, asyncio.Future[Result]]] = []
             while self._waiting and len(batch) < self._max_batch:
-                entry = self._waiting.popleft()
+                entry = self._waiting.get()
                 if not entry[1].done():
                     batch.append(entry)
             if not batch:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -24,9 +24,11 @@ from preprocessing import (
     to_input,
 )
 from preprocessing.decoding.process import DecoderUnavailable
+from preprocessing.errors import LimitExceeded
 from preprocessing.limits import DEFAULT, Limits
 from serving.batching import Batcher, BatcherClosed, QueueFull
 from serving.errors import DeadlineExceeded, ModelUnavailable, Overloaded
+from serving.fairness import Claim
 from serving.reading import Decoders
 from serving.settings import Settings
 from serving.telemetry import metrics
@@ -37,6 +39,10 @@ Row = NDArray[np.float64]
 
 # Four times the largest MR matrix; at the limit of 4096 x 4096 a frame takes 150 MB in all.
 LARGE_PIXELS = 2048 * 2048
+# A frame of 200 x 200 pixels computes for 7 to 8 ms on one of two busy cores: 0.5 ms to read and
+# resize, the rest for the networks. Next to single slices it has every other place in a batch, and
+# next to another worker half a core: 30 of them take a second.
+FRAMES_A_SECOND = 30
 # A damaged frame computes up to a limit that grows with its size. Frames above the ordinary sizes
 # use at most one of the decoder processes, which leaves the other to the rest.
 LARGE_COMPRESSED_PIXELS = 768 * 768
@@ -51,41 +57,32 @@ class Frame:
         frames: in the file.
         x: float32 [1, S, S].
         facts: from its header.
-        notes: what was assumed of it, or could not be used.
     """
 
     number: int
     frames: int
     x: ModelInput
     facts: SliceFacts
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Score:
-    """One frame of a file, and how many of all frames are in scope."""
+    """One frame of a file."""
 
     reconstruction_mse: float
     verdict: Verdict
     frame: int
     frames: int
-    notes: tuple[str, ...] = ()
-    frames_in_scope: int = 0
-
-    @property
-    def is_in_scope(self) -> bool:
-        """The calibration has slices of this kind."""
-        return self.verdict.scope_reason is None
 
 
-def by_p_value(score: Score) -> tuple[bool, float, float]:
-    """Rank frames in scope first, then by p-value, and those with the same by anomaly score."""
-    return score.is_in_scope, -score.verdict.p_value, score.verdict.anomaly_score
+def by_p_value(score: Score) -> tuple[float, float]:
+    """Rank a frame by its p-value, and frames with the same p-value by their anomaly score."""
+    return -score.verdict.p_value, score.verdict.anomaly_score
 
 
-def by_mse(score: Score) -> tuple[bool, float, float]:
-    """Rank frames in scope first, then by reconstruction MSE."""
-    return score.is_in_scope, score.reconstruction_mse, 0.0
+def by_mse(score: Score) -> tuple[float, float]:
+    """Rank a frame by its reconstruction MSE."""
+    return score.reconstruction_mse, 0.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class Judge:
     spec: InputSpec
     verdict: Callable[[Row, SliceFacts], Verdict]
     mse_column: int = 0
-    rank: Callable[[Score], tuple[bool, float, float]] = by_p_value
+    rank: Callable[[Score], tuple[float, float]] = by_p_value
 
     @classmethod
     def of(cls, model: LoadedModel, threshold: float | None) -> Judge:
@@ -117,7 +114,6 @@ class Judge:
             verdict=self.verdict(row, frame.facts),
             frame=frame.number,
             frames=frame.frames,
-            notes=frame.notes,
         )
 
 
@@ -144,20 +140,20 @@ async def score_file(
     batcher: Batcher[ModelInput, Row],
     decoders: Decoders,
     settings: Settings,
+    client: bytes | str = "",
 ) -> Score:
     """Decode a file off the event loop, judge each frame, keep the one with the highest rank.
 
-    Frames of other kinds answer only for a file that has no other frames.
-
     A file of many frames is decoded and scored a few at a time: its memory stays small, and other
-    requests get their turn in between.
+    requests get their turn in between (serving/fairness.py).
 
     Raises:
         ImageError: the file is not a usable image.
         RequestError: too much is waiting, the deadline passed, or the process is about to stop.
     """
     storage = storage_of(data)
-    run = partial(asyncio.get_running_loop().run_in_executor, decoders.for_file(storage))
+    claim = Claim(client, len(data))
+    run = partial(decoders.run, storage)
     stop = threading.Event()
     prepare = partial(
         prepare_frames,
@@ -168,28 +164,28 @@ async def score_file(
         deadline=time.monotonic() + settings.deadline_s,
     )
     judged: list[Score] = []  # the best so far
-    frames_in_scope = 0
     stages = metrics().stage_seconds
     # A deflated file counts as large: its size is not known before it is inflated.
     has_turn = storage == "deflated"
     try:
-        async with decoders.turn(has_turn):
+        async with decoders.turn(has_turn, claim):
             started = time.perf_counter()
-            opened = await run(open_file, data, file_limits(settings), prepare, has_turn)
-            async with decoders.turn(opened.needs_turn):
-                batch = opened.first or await run(prepare, opened.slices)
+            opened = await run(partial(open_file, data, settings, prepare, has_turn), claim)
+            claim = Claim(client, len(data) // opened.frames)
+            prepare_next = partial(prepare, opened.slices)
+            async with decoders.turn(opened.needs_turn, claim):
+                batch = opened.first or await run(prepare_next, claim)
                 while True:
                     decoded = time.perf_counter()
-                    scores = await score_frames(batch, batcher)
-                    newest = list(map(judge.score, batch, scores))
-                    frames_in_scope += sum(score.is_in_scope for score in newest)
-                    judged = [max(judged + newest, key=judge.rank)]
+                    scores = await score_frames(batch, batcher, claim)
+                    judged += map(judge.score, batch, scores)
+                    judged = [max(judged, key=judge.rank)]
                     stages.labels("decode").observe(decoded - started)
                     stages.labels("score").observe(time.perf_counter() - decoded)
                     if batch[-1].number == batch[-1].frames:
-                        return replace(judged[0], frames_in_scope=frames_in_scope)
+                        return judged[0]
                     started = time.perf_counter()
-                    batch = await run(prepare, opened.slices)
+                    batch = await run(prepare_next, claim.of_further())
     except DecoderUnavailable as error:
         raise ModelUnavailable("the decoder process does not start; try again") from error
     finally:
@@ -202,11 +198,13 @@ class OpenedFile:
     """A file between its header and its answer.
 
     Args:
+        frames: in the file.
         slices: that are left.
         needs_turn: its frames are large, and it has had no turn yet.
         first: frames, unless it must wait for its turn.
     """
 
+    frames: int
     slices: Iterator[Slice]
     needs_turn: bool
     first: list[Frame]
@@ -214,7 +212,7 @@ class OpenedFile:
 
 def open_file(
     data: bytes,
-    limits: Limits,
+    settings: Settings,
     prepare: Callable[[Iterator[Slice]], list[Frame]],
     has_turn: bool,
 ) -> OpenedFile:
@@ -222,7 +220,7 @@ def open_file(
 
     Args:
         data: the whole file.
-        limits: what it may cost.
+        settings: with what it may cost.
         prepare: slices -> frames.
         has_turn: large frames may be decoded now.
 
@@ -230,13 +228,21 @@ def open_file(
         ImageError: the file is not a usable image.
         DeadlineExceeded: frames are left at the deadline.
     """
-    image = open_image(data, limits)
+    image = open_image(data, file_limits(settings))
+    in_time = settings.deadline_s * FRAMES_A_SECOND
+    if image.layout.frames > in_time:
+        raise LimitExceeded(
+            f"The object declares {image.layout.frames} frames; within the deadline at most"
+            f" {in_time} are read.",
+            "deadline_s",
+        )
     is_compressed_frame = image.layout.element.length is None
     most = LARGE_COMPRESSED_PIXELS if is_compressed_frame else LARGE_PIXELS
     is_large = image.layout.rows * image.layout.columns > most
     needs_turn = is_large and not has_turn
     slices = image.slices()
-    return OpenedFile(slices, needs_turn, [] if needs_turn else prepare(slices))
+    first = [] if needs_turn else prepare(slices)
+    return OpenedFile(image.layout.frames, slices, needs_turn, first)
 
 
 def file_limits(settings: Settings) -> Limits:
@@ -269,8 +275,7 @@ def prepare_frames(
     """
     batch: list[Frame] = []
     for image in slices:
-        x = to_input(image, spec)
-        frame = Frame(image.frame, image.frames, x, image.facts, image.notes)
+        frame = Frame(image.frame, image.frames, to_input(image, spec), image.facts)
         del image  # or its pixels stay while the next ones are decoded
         batch.append(frame)
         if frame.number == frame.frames or stop.is_set():
@@ -282,7 +287,9 @@ def prepare_frames(
     return batch
 
 
-async def score_frames(batch: list[Frame], batcher: Batcher[ModelInput, Row]) -> list[Row]:
+async def score_frames(
+    batch: list[Frame], batcher: Batcher[ModelInput, Row], claim: Claim
+) -> list[Row]:
     """Queue frames together and wait for their scores.
 
     Raises:
@@ -291,7 +298,8 @@ async def score_frames(batch: list[Frame], batcher: Batcher[ModelInput, Row]) ->
     futures: list[asyncio.Future[Row]] = []
     try:
         for frame in batch:
-            futures.append(batcher.submit(frame.x))  # noqa: PERF401 (a full queue keeps the list)
+            own = claim if frame.number == 1 else claim.of_further()
+            futures.append(batcher.submit(frame.x, own))
         scores = await asyncio.gather(*futures)
     except QueueFull as error:
         raise Overloaded("the queue is full; try again in a second") from error

@@ -33,14 +33,15 @@ class Settings:
         runtime: onnx (no torch, less memory) or torch (the reference, and the GPU).
         max_upload_mb: a body above this is refused; 576 x 576 16-bit slices are 0.7 MB.
         max_pixels: of one frame; the largest MR matrices are 1024 x 1024.
-        max_frames: of one object; the largest enhanced MR series hold about a thousand.
+        max_frames: of one object; no more than 30 for each second of the deadline are read. A 3D
+            series of the spine has 60 to 250.
         max_batch: two slices share what a run costs (4.2 ms each against 4.9 alone); in threes and
             eights each takes 4.9 again, as if their layers exceeded MALLOC_MMAP_THRESHOLD_.
         queue: slices that may wait for the model; above this the answer is 429.
         concurrency: requests that one worker answers at a time; above this the answer is 429.
         bodies_mb: bodies of up to 4 MB that one worker holds at a time, complete or arriving;
-            above this the answer is 429, and above four fifths for a client alone. 64 MB are 170
-            ordinary slices. Larger ones wait for one of two places.
+            above this the answer is 429. 64 MB are 170 ordinary slices. Larger ones wait for one
+            of two places.
         connections: that one worker holds open; above this the answer is 503. A slow client costs
             a few kB, so this is far above `concurrency`.
         decode_threads: decoders release the GIL only in part; more threads than cores are waste.
@@ -65,7 +66,7 @@ class Settings:
     runtime: Runtime = "onnx"
     max_upload_mb: int = 32
     max_pixels: int = 4096 * 4096
-    max_frames: int = 2048
+    max_frames: int = 300
     max_batch: int = 2
     queue: int = 256
     concurrency: int = 256

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,6 @@ TIMES = "TimeoutMiddleware"
 # Where BentoML reads its own configuration.
 _CONFIGURATIONS = ("BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS", "BENTOML_CONFIG_OVERRIDES")
 _BENTO = Path(__file__).parents[3] / "bento.yaml"
-_PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def with_one_layer(app: Starlette, service: str) -> Starlette:
@@ -59,14 +57,8 @@ def with_one_layer(app: Starlette, service: str) -> Starlette:
     return app
 
 
-def series_labels(service: str, bento: Path = _BENTO, project: Path = _PROJECT) -> dict[str, str]:
-    """The labels of all series: of a Bento its name and version, of a clone the project's version.
-
-    Args:
-        service: its name.
-        bento: description of the Bento that the code lies in.
-        project: description of the project, where the code lies in a clone.
-    """
+def series_labels(service: str, bento: Path = _BENTO) -> dict[str, str]:
+    """The labels of all series: of a Bento its name and version, else the service's name."""
     try:
         text = bento.read_text("utf-8")
     except OSError:
@@ -74,13 +66,6 @@ def series_labels(service: str, bento: Path = _BENTO, project: Path = _PROJECT) 
     found = dict(re.findall(r"^(name|version): *['\"]?([^'\"\n]+)", text, re.MULTILINE))
     return {
         "service_name": found.get("name", service),
-        "service_version": found.get("version") or _version(project),
+        "service_version": found.get("version", "not available"),
         "runner_name": service,
     }
-
-
-def _version(project: Path) -> str:
-    try:
-        return str(tomllib.loads(project.read_text("utf-8"))["project"]["version"])
-    except (OSError, ValueError, KeyError):
-        return "not available"

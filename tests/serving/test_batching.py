@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from serving.batching import Batcher, BatcherClosed, QueueFull
+from serving.fairness import Claim
 
 
 class GatedModel:
@@ -113,7 +114,7 @@ async def test_a_full_queue_refuses_and_a_cancelled_item_frees_its_place() -> No
     await model.busy()
     gone, stays = batcher.submit(1), batcher.submit(2)
     with pytest.raises(QueueFull):
-        batcher.submit(3)
+        await batcher.submit(3)
     gone.cancel()
     late = batcher.submit(4)
     model.gate.set()
@@ -190,4 +191,21 @@ async def test_a_model_that_panics_fails_its_batch_and_not_the_next(
     )
     assert [type(result) for result in results] == [RuntimeError, RuntimeError]
     assert await asyncio.wait_for(batcher.submit(2), 10) == 2
+    await batcher.close()
+
+
+async def test_a_full_queue_drops_what_would_have_its_turn_last() -> None:
+    model = GatedModel()
+    batcher = Batcher(model, max_queue=3)
+    first = batcher.submit(0)
+    await model.busy()
+    full, further = Claim("a"), Claim("a").of_further()
+    slice_, cheap = batcher.submit(1, full), batcher.submit(2, Claim("b", n_bytes=500))
+    frame = batcher.submit(3, further)
+    others = [batcher.submit(item, Claim("c")) for item in (4, 5)]
+    for dropped in (frame, cheap):
+        with pytest.raises(QueueFull):
+            await asyncio.wait_for(dropped, 10)
+    model.gate.set()
+    assert await asyncio.gather(first, slice_, *others) == [0, 2, 8, 10]
     await batcher.close()

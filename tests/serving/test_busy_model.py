@@ -17,6 +17,7 @@ from starlette.requests import Request
 from serving.batching import Batcher
 from serving.contract import RAISED, REQUEST_ID, UPLOAD, Upload
 from serving.errors import ModelUnavailable
+from serving.fairness import Claim
 from tests.dicom_files import make_dicom, noise
 from tests.serving.problems import assert_problem
 
@@ -50,7 +51,10 @@ def gate(batcher: AnyBatcher) -> Iterator[threading.Event]:
 async def until_queued(n: int, batcher: AnyBatcher) -> None:
     """Return when the model has a batch, and so many slices wait for the next."""
     async with asyncio.timeout(20):
-        while batcher._idle_threads or n != sum(not f.done() for _, f in batcher._waiting):
+        while True:
+            batcher._waiting.discard(lambda entry: entry[1].done())
+            if not batcher._idle_threads and n == len(batcher._waiting):
+                return
             await asyncio.sleep(0.001)
 
 
@@ -80,7 +84,8 @@ async def test_a_full_queue_answers_429_with_when_to_try_again(
     first = asyncio.create_task(post(client, dicom))
     await until_queued(0, batcher)
     x = np.zeros((1, 64, 64), np.float32)
-    waiting = [batcher.submit(x) for _ in range(batcher._max_queue)]
+    # Of as many clients, who sent more for their slices than this one.
+    waiting = [batcher.submit(x, Claim(str(n))) for n in range(batcher._max_queue)]
     refused = await post(client, dicom)
     assert_problem(refused, 429, "overloaded")
     assert refused.headers["retry-after"] == "1"

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,14 @@ import pytest
 from model.calibration.calibration import Verdict
 from model.calibration.strata import StratumKey
 from model.calibration.usual import calibrate
-from preprocessing import InputSpec, Slice, SliceFacts, read_frames
+from preprocessing import InputSpec, Slice, SliceFacts, Storage, read_frames
 from preprocessing.errors import LimitExceeded
 from preprocessing.limits import DEFAULT
 from serving.batching import Batcher
 from serving.errors import DeadlineExceeded
+from serving.fairness import ANYBODY
 from serving.pipeline import (
+    FRAMES_A_SECOND,
     Judge,
     ModelInput,
     OpenedFile,
@@ -34,7 +35,7 @@ from serving.settings import Settings
 from tests.dicom_files import encapsulated, make_dicom, noise
 from tests.preprocessing.decoding.codestreams import RAMP, RLE, encode_rle
 
-MANY = make_dicom(noise((200, 8, 8)))
+MANY = make_dicom(noise((200, 24, 24)))
 
 
 ANY = StratumKey()
@@ -89,23 +90,18 @@ class RememberingThreads(ThreadPoolExecutor):
     given: Callable[[], OpenedFile]
 
     def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
-        self.given = partial(work, *args)
+        self.given = work
         return super().submit(work, *args, **kwargs)
-
-
-class OnePool(Decoders):
-    """Decoders whose threads are all of one pool."""
-
-    def __init__(self, threads: ThreadPoolExecutor) -> None:
-        self._native = self._compressed = threads
 
 
 async def test_a_cancelled_request_tells_the_decoder_thread_to_stop() -> None:
     batcher: Batcher[ModelInput, Row] = Batcher(zeros)
+    decoders = Decoders(1)
     with RememberingThreads(1) as threads:
+        decoders._native._executor = threads
         gate = threading.Event()
         threads.submit(gate.wait)  # the only thread is busy
-        work = asyncio.create_task(score_file(MANY, JUDGE, batcher, OnePool(threads), Settings()))
+        work = asyncio.create_task(score_file(MANY, JUDGE, batcher, decoders, Settings()))
         await asyncio.sleep(0)
         work.cancel()
         await asyncio.wait([work])
@@ -125,6 +121,21 @@ def test_the_limits_of_a_file_grow_with_the_upload_and_never_shrink_below_the_de
     assert small.max_header_bytes == DEFAULT.max_header_bytes
 
 
+def test_by_default_a_file_has_as_many_frames_as_its_deadline_can_hold() -> None:
+    assert Settings().max_frames == Settings().deadline_s * FRAMES_A_SECOND
+
+
+async def test_frames_that_the_deadline_cannot_hold_are_refused_with_its_setting() -> None:
+    batcher: Batcher[ModelInput, Row] = Batcher(zeros)
+    decoders = Decoders(1)
+    with pytest.raises(LimitExceeded, match="at most 180 are read") as caught:
+        await score_file(MANY, JUDGE, batcher, decoders, Settings(deadline_s=6))
+    assert caught.value.limit == "deadline_s"
+    assert (await score_file(MANY, JUDGE, batcher, decoders, Settings(deadline_s=7))).frames == 200
+    decoders.close()
+    await batcher.close()
+
+
 async def test_a_file_above_the_readers_default_is_read_when_the_settings_allow_it() -> None:
     data = make_dicom(noise((17, 1024, 1024)))
     assert len(data) > DEFAULT.max_bytes
@@ -138,11 +149,14 @@ async def test_a_file_above_the_readers_default_is_read_when_the_settings_allow_
     await batcher.close()
 
 
-def test_compressed_files_have_threads_of_their_own() -> None:
-    decoders = Decoders(2)
-    native = decoders.for_file("native")
-    assert decoders.for_file("compressed") is not native
-    assert decoders.for_file("deflated") is native
+async def test_compressed_files_have_threads_of_their_own() -> None:
+    decoders = Decoders(1)
+
+    async def thread(storage: Storage) -> str:
+        return await decoders.run(storage, lambda: threading.current_thread().name, ANYBODY)
+
+    names = [await thread(storage) for storage in ("native", "deflated", "compressed")]
+    assert [name.partition("_")[0] for name in names] == ["read", "read", "decode"]
     decoders.close()
 
 
@@ -157,7 +171,7 @@ async def test_large_frames_go_one_by_one_and_hold_up_no_ordinary_ones() -> None
 
     pixels = np.zeros((769, 768), np.uint16)
     compressed = encapsulated(pixels, RLE, [encode_rle(pixels)])
-    async with decoders.turn(is_needed=True):
+    async with decoders.turn(True, ANYBODY):
         waiting = asyncio.gather(score(large), score(deflated), score(compressed))
         assert await score(encapsulated(RAMP, RLE, [encode_rle(RAMP)])) == 1
         assert await score(make_dicom(np.zeros((2048, 2048), np.uint8))) == 1

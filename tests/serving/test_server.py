@@ -163,7 +163,7 @@ def wait_until_decoding(url: str, before: float) -> None:
 def test_a_client_that_goes_away_is_counted_and_forgotten(server: Server, file: Path) -> None:
     url = server[0]
     host, port = url.removeprefix("http://").split(":")
-    data = make_dicom(noise((1800, 64, 64)))
+    data = make_dicom(noise((300, 64, 64)))
     head = (
         "POST /predict HTTP/1.1\r\nHost: spine.test\r\nContent-Type: application/dicom\r\n"
         f"Content-Length: {len(data)}\r\n\r\n"
@@ -181,7 +181,7 @@ def test_a_client_that_goes_away_is_counted_and_forgotten(server: Server, file: 
 
 def test_sigterm_answers_what_is_in_flight_and_ends_clean(server: Server) -> None:
     url, process, log = server
-    many = make_dicom(noise((1800, 64, 64)))
+    many = make_dicom(noise((300, 64, 64)))
     before = n_decoded(url)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(httpx.post, f"{url}/predict", files={"file": many}, timeout=30)

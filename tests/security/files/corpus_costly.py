@@ -271,11 +271,31 @@ def _largest() -> Iterator[Case]:
     yield Case("valid", "2800 x 2800 floats", build, is_expensive=True)
     frames = partial(_many_frames, 230)
     yield Case("valid", "230 frames of 256 x 256", frames, frames=230, is_expensive=True)
-    # At 5 ms a frame two objects of 1024 side by side pass the deadline.
-    crowded = partial(_crowded_group, 512)
-    yield Case("tolerated", "40000 items for 512 frames", crowded, frames=512, is_expensive=True)
-    tiny = partial(native, np.arange(512 * 4, dtype=np.uint16).reshape(512, 2, 2))
-    yield Case("valid", "512 frames of 2 x 2", tiny, frames=512, is_expensive=True)
+    crowded = partial(_crowded_group, 300)
+    yield Case("tolerated", "40000 items for 300 frames", crowded, frames=300, is_expensive=True)
+    yield from _unpaid()
+
+
+def _unpaid() -> Iterator[Case]:
+    """Frames that cost more than their bytes pay for, and such that do not."""
+    deflated, ramp = partial(native, syntax=DEFLATED), encode_jpeg_ls(RAMP)
+    for name, build, n_frames, side in (
+        ("", native, 512, 2),
+        ("", native, 2048, 1),
+        ("deflated ", deflated, 100, 64),
+        ("deflated ", deflated, 2, 4096),
+    ):
+        black = np.zeros((n_frames, side, side), np.uint8)
+        yield _bomb(f"{n_frames} {name}frames of {side} x {side}", partial(build, black))
+    many = np.broadcast_to(RAMP, (200, *RAMP.shape))
+    yield _bomb("200 tiny frames", partial(encapsulated, many, JPEG + "80", [ramp] * 200))
+    flat = np.zeros((4096, 4096), np.uint16)
+    blank = partial(encapsulated, flat, JPEG + "80", [encode_jpeg_ls(flat)])
+    yield _bomb("4096 x 4096 of zeros, JPEG-LS", blank)
+    noise = np.random.default_rng(3).integers(0, 200, (200, 32, 32), dtype=np.uint8)
+    yield Case("valid", "200 frames of 1 kB", partial(native, noise), frames=200)
+    build = partial(native, np.zeros((16, 256, 256), np.uint8), DEFLATED)
+    yield Case("valid", "16 black frames, deflated", build, frames=16)
 
 
 def _native_large(side: int, dtype: str, syntax: str) -> bytes:

@@ -21,7 +21,8 @@ from bentoml.exceptions import (
     UnprocessableEntity,
 )
 
-from tests.dicom_files import make_dicom, noise
+from tests.dicom_files import encapsulated, make_dicom, noise
+from tests.preprocessing.decoding.codestreams import RAMP, RLE, encode_rle
 from tests.security import process_tree
 from tests.security.conftest import Serve
 from tests.security.http.cases import MARKER
@@ -180,9 +181,11 @@ def test_too_many_connections_raise_503(serve: Serve, write: Write) -> None:
 
 def test_a_deadline_that_passes_raises_504(serve: Serve, write: Write) -> None:
     server = serve(SPINE_DEADLINE_S="1")
-    many = make_dicom(noise((1800, 64, 128)))
+    for decoder in process_tree.decoders(server.pid):
+        os.kill(decoder, signal.SIGSTOP)
+    compressed = encapsulated(RAMP, RLE, [encode_rle(RAMP)])
     with sync_client(server) as client, pytest.raises(BentoMLException) as caught:
-        client.predict(file=write(many))
+        client.predict(file=write(compressed))
     assert_ours(caught.value, BentoMLException, "deadline_exceeded")
 
 

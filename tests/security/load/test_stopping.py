@@ -65,12 +65,13 @@ async def assert_nothing_is_left(server: Server, pids: list[int]) -> None:
 async def test_sigterm_under_load_fails_readiness_first_and_answers_what_was_sent(
     serve: Serve, slice_file: bytes, compressed_file: bytes, report: Report, n_workers: int
 ) -> None:
-    server = serve(SPINE_WORKERS=str(n_workers), SPINE_DEADLINE_S="20", **DRAINING)
+    limits = {"SPINE_DEADLINE_S": "20", "SPINE_MAX_FRAMES": "600"}
+    server = serve(SPINE_WORKERS=str(n_workers), **limits, **DRAINING)
     assert await server.has_ready_workers(n_workers, 15)
     await server.warm_up(slice_file, compressed_file)
     pixels = noise((64, 64))
     # Under the load its frames take three times as long as the drain.
-    long_file = post(make_dicom(np.broadcast_to(pixels, (900, *pixels.shape))))
+    long_file = post(make_dicom(np.broadcast_to(pixels, (600, *pixels.shape))))
     files = [post(slice_file), post(compressed_file)]
     probe = Probe()
     async with under_load(server.port, lambda number: files[number % 2], CLIENTS) as load:
