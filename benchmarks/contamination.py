@@ -104,9 +104,10 @@ def read_examples(data: Path, masks: Path) -> list[Example]:
             image,
             source,
             "",
-            read_mask(mask) if (mask := masks / f"{Path(source.path).stem}.png").exists() else None,
+            image.orientation.apply(read_mask(mask)) if mask.exists() else None,
         )
         for source, image in iterate_slices([data], sources)
+        for mask in [masks / f"{Path(source.path).stem}.png"]
     ]
 
 

@@ -20,7 +20,7 @@ class Limits:
     max_depth: int = 16  # nested sequences; enhanced MR needs 4
     max_elements: int = 200_000  # 2048 frames with about 60 elements each, with a margin
     max_items: int = 50_000  # sequence items and pixel fragments together
-    decode_seconds: float = 8.0  # for the largest compressed frame; a small one computes 0.4 s
+    decode_seconds: float = 8.0  # for the largest compressed frame; a small one computes 0.15 s
 
 
 DEFAULT = Limits()

@@ -100,6 +100,8 @@ def write_answer(
         inference_time_ms=round((time.perf_counter() - scope[UPLOAD].received_at) * 1e3, 3),
         frame=score.frame,
         frames=score.frames,
+        frames_in_scope=score.frames_in_scope,
+        notes=list(score.notes),
         model=model,
         request_id=scope[REQUEST_ID],
     )

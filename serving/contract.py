@@ -65,8 +65,15 @@ class Prediction(BaseModel):
         description="compared with other kinds of slices too: fewer than 60 patients have this one"
     )
     inference_time_ms: float = Field(description="from the received body to this answer")
-    frame: int = Field(description="the most anomalous frame, which this answers for; 1-based")
+    frame: int = Field(
+        description="the most anomalous frame in scope, which this answers for; 1-based"
+    )
     frames: int = Field(description="frames in the file")
+    frames_in_scope: int = Field(description="how many of them are in scope")
+    notes: list[str] = Field(
+        description="what was assumed of this frame or could not be used, such as a malformed"
+        " spacing; usually empty"
+    )
     model: str = Field(description="tag in the model store")
     request_id: str = Field(description="also in the header X-Request-ID")
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -57,32 +57,41 @@ class Frame:
         frames: in the file.
         x: float32 [1, S, S].
         facts: from its header.
+        notes: what was assumed of it, or could not be used.
     """
 
     number: int
     frames: int
     x: ModelInput
     facts: SliceFacts
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Score:
-    """One frame of a file."""
+    """One frame of a file, and how many of all frames are in scope."""
 
     reconstruction_mse: float
     verdict: Verdict
     frame: int
     frames: int
+    notes: tuple[str, ...] = ()
+    frames_in_scope: int = 0
+
+    @property
+    def is_in_scope(self) -> bool:
+        """The calibration has slices of this kind."""
+        return self.verdict.scope_reason is None
 
 
-def by_p_value(score: Score) -> tuple[float, float]:
-    """Rank a frame by its p-value, and frames with the same p-value by their anomaly score."""
-    return -score.verdict.p_value, score.verdict.anomaly_score
+def by_p_value(score: Score) -> tuple[bool, float, float]:
+    """Rank frames in scope first, then by p-value, and those with the same by anomaly score."""
+    return score.is_in_scope, -score.verdict.p_value, score.verdict.anomaly_score
 
 
-def by_mse(score: Score) -> tuple[float, float]:
-    """Rank a frame by its reconstruction MSE."""
-    return score.reconstruction_mse, 0.0
+def by_mse(score: Score) -> tuple[bool, float, float]:
+    """Rank frames in scope first, then by reconstruction MSE."""
+    return score.is_in_scope, score.reconstruction_mse, 0.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ class Judge:
     spec: InputSpec
     verdict: Callable[[Row, SliceFacts], Verdict]
     mse_column: int = 0
-    rank: Callable[[Score], tuple[float, float]] = by_p_value
+    rank: Callable[[Score], tuple[bool, float, float]] = by_p_value
 
     @classmethod
     def of(cls, model: LoadedModel, threshold: float | None) -> Judge:
@@ -114,6 +123,7 @@ class Judge:
             verdict=self.verdict(row, frame.facts),
             frame=frame.number,
             frames=frame.frames,
+            notes=frame.notes,
         )
 
 
@@ -144,6 +154,8 @@ async def score_file(
 ) -> Score:
     """Decode a file off the event loop, judge each frame, keep the one with the highest rank.
 
+    Frames of other kinds answer only for a file that has no other frames.
+
     A file of many frames is decoded and scored a few at a time: its memory stays small, and other
     requests get their turn in between (serving/fairness.py).
 
@@ -164,6 +176,7 @@ async def score_file(
         deadline=time.monotonic() + settings.deadline_s,
     )
     judged: list[Score] = []  # the best so far
+    frames_in_scope = 0
     stages = metrics().stage_seconds
     # A deflated file counts as large: its size is not known before it is inflated.
     has_turn = storage == "deflated"
@@ -178,12 +191,13 @@ async def score_file(
                 while True:
                     decoded = time.perf_counter()
                     scores = await score_frames(batch, batcher, claim)
-                    judged += map(judge.score, batch, scores)
-                    judged = [max(judged, key=judge.rank)]
+                    newest = list(map(judge.score, batch, scores))
+                    frames_in_scope += sum(score.is_in_scope for score in newest)
+                    judged = [max(judged + newest, key=judge.rank)]
                     stages.labels("decode").observe(decoded - started)
                     stages.labels("score").observe(time.perf_counter() - decoded)
                     if batch[-1].number == batch[-1].frames:
-                        return judged[0]
+                        return replace(judged[0], frames_in_scope=frames_in_scope)
                     started = time.perf_counter()
                     batch = await run(prepare_next, claim.of_further())
     except DecoderUnavailable as error:
@@ -275,7 +289,8 @@ def prepare_frames(
     """
     batch: list[Frame] = []
     for image in slices:
-        frame = Frame(image.frame, image.frames, to_input(image, spec), image.facts)
+        x = to_input(image, spec)
+        frame = Frame(image.frame, image.frames, x, image.facts, image.notes)
         del image  # or its pixels stay while the next ones are decoded
         batch.append(frame)
         if frame.number == frame.frames or stop.is_set():

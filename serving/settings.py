@@ -40,8 +40,8 @@ class Settings:
         queue: slices that may wait for the model; above this the answer is 429.
         concurrency: requests that one worker answers at a time; above this the answer is 429.
         bodies_mb: bodies of up to 4 MB that one worker holds at a time, complete or arriving;
-            above this the answer is 429. 64 MB are 170 ordinary slices. Larger ones wait for one
-            of two places.
+            above this the answer is 429, and above four fifths for a client alone. 64 MB are 170
+            ordinary slices. Larger ones wait for one of two places.
         connections: that one worker holds open; above this the answer is 503. A slow client costs
             a few kB, so this is far above `concurrency`.
         decode_threads: decoders release the GIL only in part; more threads than cores are waste.

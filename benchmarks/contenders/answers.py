@@ -7,7 +7,7 @@ from model.calibration.conformal import Scores
 from model.judge import judge_scores
 from preprocessing import SliceFacts
 
-Answer = dict[str, str | float | bool | None]
+Answer = dict[str, str | float | bool | list[str] | None]
 
 
 def answer(calibration: Calibration, row: Scores, facts: SliceFacts) -> Answer:
@@ -32,4 +32,6 @@ def answer(calibration: Calibration, row: Scores, facts: SliceFacts) -> Answer:
         "pooled": verdict.is_pooled,
         "frame": 1,
         "frames": 1,
+        "frames_in_scope": int(verdict.scope_reason is None),
+        "notes": [],
     }

@@ -2,8 +2,9 @@
 
 Started by decoding/process.py as `python -m preprocessing.decoding.child FD`. It reads
 requests from one socket and answers each with a status, followed by the samples if it is OK. It
-cannot allocate without limit, write files or leave a core dump. A signal ends it when a frame takes
-too much computing or too long, so that nothing is left over when its parent vanishes.
+cannot allocate without limit, write files or leave a core dump, and on Linux do nothing but decode
+(lockdown.py). A signal ends it when a frame takes too much computing or too long, so that nothing
+is left over when its parent vanishes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from preprocessing.decoding.lockdown import lock_down
+
 if TYPE_CHECKING:
     from preprocessing.decoding.decoders import Decoded
 
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
 # computing, seconds in all.
 REQUEST = struct.Struct("<64sIIIQQdd")
 REPLY = struct.Struct("<B")
-READY = b"!"
+# Ready, confined by the system or not.
+READY, READY_UNCONFINED = b"!", b"?"
 OK, FAILED, OTHER_SIZE, OUT_OF_MEMORY = range(4)
 
 # What decoding may take beyond the started process: a 4096 x 4096 slice in JPEG 2000 needs 250 MB.
@@ -42,8 +46,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _silence()
-    _confine()
-    connection.sendall(READY)
+    from preprocessing.decoding import decoders  # noqa: F401 - nothing can be imported afterwards
+
+    _limit()
+    connection.sendall(READY if lock_down() else READY_UNCONFINED)
     while (header := receive(connection, REQUEST.size)) is not None:
         name, rows, columns, bits, n_frame, n_expected, cpu_s, wall_s = REQUEST.unpack(header)
         frame = receive(connection, n_frame)
@@ -92,7 +98,7 @@ def _silence() -> None:
     os.close(nowhere)
 
 
-def _confine() -> None:
+def _limit() -> None:
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         started = pages * resource.getpagesize()

@@ -18,7 +18,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocessing.decoding.child import FAILED, OK, OUT_OF_MEMORY, READY, REPLY, REQUEST
+from preprocessing.decoding.child import (
+    FAILED,
+    OK,
+    OUT_OF_MEMORY,
+    READY,
+    REPLY,
+    REQUEST,
+)
 from preprocessing.errors import DamagedImage, LimitExceeded
 
 # Two: one damaged frame that computes up to its limit does not hold up the valid ones.
@@ -27,7 +34,7 @@ MOST_PROCESSES = 2
 _ROOT = Path(__file__).parents[2]
 # The child gives up by itself shortly after its parent did.
 _GRACE_SECONDS = 2.0
-# Starting takes 0.15 s; a machine may be busy.
+# Starting takes 0.3 s; a machine may be busy.
 _START_SECONDS = 20.0
 _STARTS = 3
 # Only what a Python process needs to start: no keys, no settings.
@@ -59,6 +66,7 @@ class _Child:
 
     process: subprocess.Popen[bytes]
     connection: socket.socket
+    is_confined: bool = False
 
     def stop(self) -> int:
         """Kill the process, if it has not died already; return how it ended."""
@@ -188,10 +196,16 @@ def _receive(connection: socket.socket, n_bytes: int, deadline: float) -> bytear
     return buffer
 
 
-def start() -> None:
-    """Start a decoder process now, so that the first compressed frame does not wait for it."""
+def start() -> bool:
+    """Start a decoder process now, so that the first compressed frame does not wait for it.
+
+    Returns:
+        Whether the system keeps it from everything but decoding (lockdown.py).
+    """
     with _turns:
-        _idle.append(_take())
+        child = _take()
+        _idle.append(child)
+        return child.is_confined
 
 
 def stop() -> None:
@@ -218,19 +232,19 @@ def _start_child() -> _Child:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                child = _Child(_spawn(theirs), ours)
+                process = _spawn(theirs)
         except OSError as error:
             ours.close()
             raise DecoderUnavailable("the decoder process does not start") from error
         try:
-            _receive(ours, len(READY), time.monotonic() + _START_SECONDS)
+            ready = _receive(ours, len(READY), time.monotonic() + _START_SECONDS)
         except ConnectionError:
-            child.stop()
+            _Child(process, ours).stop()
         except OSError:  # a timeout too
-            child.stop()
+            _Child(process, ours).stop()
             break
         else:
-            return child
+            return _Child(process, ours, is_confined=ready == READY)
     raise DecoderUnavailable("the decoder process does not start")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from preprocessing.dicom import tags, values
 from preprocessing.dicom.header import Header
 from preprocessing.dicom.kind import echo_time, other_kind
+from preprocessing.dicom.orientation import read_cosines
 from preprocessing.dicom.values import Item
 
 
@@ -30,7 +31,8 @@ class SliceFacts:
     # The kind of a slice follows from these (model/calibration/strata.py). In `repr` no free text.
     body_part_examined: str | None = field(default=None, repr=False)
     mr_acquisition_type: str | None = field(default=None, repr=False)
-    image_orientation_patient: tuple[float, ...] | None = None  # six cosines, row then column
+    # Six cosines, row then column, as in the file; from PatientOrientation where it is missing.
+    image_orientation_patient: tuple[float, ...] | None = None
     inversion_time: float | None = None
     is_fat_suppressed: bool = False  # as far as the header states it
     is_synthetic: bool = False  # Synthetic Data (PS3.3 C.12.1): made by a program, not acquired
@@ -61,7 +63,7 @@ def read_facts(header: Header, ds: Item) -> SliceFacts:
         manufacturer=values.text(ds, tags.MANUFACTURER),
         body_part_examined=values.code(ds, tags.BODY_PART_EXAMINED),
         mr_acquisition_type=values.code(ds, tags.MR_ACQUISITION_TYPE),
-        image_orientation_patient=_orientation(ds),
+        image_orientation_patient=read_cosines(ds),
         inversion_time=_time(values.decimal(ds, tags.INVERSION_TIME))
         or values.double(ds, tags.INVERSION_TIMES, header.big_endian),
         is_fat_suppressed=_is_fat_suppressed(ds),
@@ -69,20 +71,6 @@ def read_facts(header: Header, ds: Item) -> SliceFacts:
         is_quality_control=values.code(ds, tags.QUALITY_CONTROL_IMAGE) == "YES",
         other_kind=other_kind(header, ds),
     )
-
-
-def _orientation(ds: Item) -> tuple[float, ...] | None:
-    """Return ImageOrientationPatient (PS3.3 C.7.6.2.1.1) where it is two perpendicular units."""
-    cosines = values.decimals(ds, tags.IMAGE_ORIENTATION_PATIENT, 6)
-    # Also false for NaN.
-    if cosines is None or len(cosines) != 6 or not all(abs(cosine) <= 1.01 for cosine in cosines):
-        return None
-    row, column = cosines[:3], cosines[3:]
-    lengths = (math.hypot(*row), math.hypot(*column))
-    product = sum(a * b for a, b in zip(row, column, strict=True))
-    if max(abs(length - 1) for length in lengths) > 0.05 or abs(product) > 0.05:
-        return None
-    return tuple(cosines)
 
 
 def _is_fat_suppressed(ds: Item) -> bool:

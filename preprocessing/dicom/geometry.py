@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from preprocessing.dicom import tags, values
 from preprocessing.dicom.header import Header
+from preprocessing.dicom.notes import unusable
 from preprocessing.dicom.walk import PixelElement
 from preprocessing.errors import (
     GeometryMismatch,
@@ -34,6 +35,7 @@ class PixelLayout:
     is_signed: bool
     is_float: bool
     is_inverted: bool
+    notes: tuple[str, ...] = ()  # what could not be used
 
     @property
     def frame_bytes(self) -> int:
@@ -60,18 +62,20 @@ def read_layout(header: Header, limits: Limits) -> PixelLayout:
         )
     is_float = element.tag in _FLOAT_BITS
     bits_allocated, bits_stored, high_bit = _bits(header, element)
+    frames = _frames(header, limits)
     photometric = values.code(header.values, tags.PHOTOMETRIC_INTERPRETATION)
     return PixelLayout(
         element=element,
         rows=rows,
         columns=columns,
-        frames=_frames(header, limits),
+        frames=frames or 1,
         bits_allocated=bits_allocated,
         bits_stored=bits_stored,
         high_bit=high_bit,
         is_signed=_is_signed(header),
         is_float=is_float,
         is_inverted=photometric == "MONOCHROME1",
+        notes=_notes(header, frames, high_bit, is_float=is_float),
     )
 
 
@@ -100,11 +104,11 @@ def _side(header: Header, tag: int, name: str) -> int:
     return side
 
 
-def _frames(header: Header, limits: Limits) -> int:
-    """Return NumberOfFrames; missing, unreadable and 0 mean one, as in most viewers."""
+def _frames(header: Header, limits: Limits) -> int | None:
+    """Return NumberOfFrames; None where missing, unreadable or 0: one frame, as in most viewers."""
     number = values.decimal(header.values, tags.NUMBER_OF_FRAMES)
     if number is None or number == 0:
-        return 1
+        return None
     if not number >= 1 or number != number // 1:
         raise GeometryMismatch("NumberOfFrames is not a whole number above 0.")
     if number > limits.max_frames:
@@ -147,3 +151,13 @@ def _bits(header: Header, element: PixelElement) -> tuple[int, int, int]:
     if high is None or not stored - 1 <= high < allocated:
         high = stored - 1
     return allocated, stored, high
+
+
+def _notes(header: Header, frames: int | None, high_bit: int, *, is_float: bool) -> tuple[str, ...]:
+    """Note what is written and was not used."""
+    written_bit = None if is_float else _integer(header, tags.HIGH_BIT)
+    is_wrong = {
+        "NumberOfFrames": frames is None and values.text(header.values, tags.NUMBER_OF_FRAMES),
+        "HighBit": written_bit not in (None, high_bit),
+    }
+    return tuple(unusable(keyword) for keyword, wrong in is_wrong.items() if wrong)

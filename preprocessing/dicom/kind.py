@@ -7,7 +7,6 @@ images too, but none looks like the slices that a model learned.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator, Mapping
 
 from preprocessing.dicom import tags, values
@@ -148,10 +147,8 @@ def _by_b_value(header: Header, ds: Item) -> Iterator[str]:
 
 def _b_value(header: Header, tag: int) -> float:
     """Read a private b-value, 0 where there is none; GE may add 10^9 to it."""
-    raw = values.raw(header.values, tag)
-    if raw and tag >> 16 == 0x2001 and len(raw) == 4:
-        number: float = struct.unpack(">f" if header.big_endian else "<f", raw)[0]
-        return number
+    if tag >> 16 == 0x2001:
+        return values.floating(header.values, tag, header.big_endian) or 0
     number = values.decimal(header.values, tag) or 0
     return number % 10**6 if math.isfinite(number) else 0
 

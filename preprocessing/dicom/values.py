@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
+
+# PS3.5 6.2, and what some writers put in place of a number.
+_DECIMAL = re.compile(
+    r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE
+)
 
 # One data set: tag -> the bytes of its value, or the items of a sequence.
 Item = dict[int, "bytes | list[Item]"]
@@ -56,28 +62,38 @@ def decimals(item: Item, tag: int, most: int = 3) -> list[float] | None:
     NaN and infinities pass; who uses the numbers decides what they mean.
     """
     value = text(item, tag)
-    try:
-        return [float(part) for part in value.split("\\", most)[:most]] if value else None
-    except ValueError:
-        return None
+    numbers = [_number(part) for part in value.split("\\", most)[:most]] if value else []
+    found = [number for number in numbers if number is not None]
+    return found if found and len(found) == len(numbers) else None
 
 
 def decimal(item: Item, tag: int) -> float | None:
     """Return the first number of a decimal string."""
     value = text(item, tag)
-    try:
-        return float(value.split("\\", 1)[0]) if value else None
-    except ValueError:
-        return None
+    return _number(value.split("\\", 1)[0]) if value else None
+
+
+def _number(written: str) -> float | None:
+    """Read one number; Python's own reader takes 1_0 and the digits of other scripts, too."""
+    written = written.strip(" ")
+    return float(written) if _DECIMAL.fullmatch(written) else None
 
 
 def double(item: Item, tag: int, big_endian: bool) -> float | None:
     """Return a binary double (FD), None where missing, of another length or not finite."""
     value = raw(item, tag)
-    if value is None or len(value) != 8:
+    number = floating(item, tag, big_endian) if value and len(value) == 8 else None
+    return number if number is not None and math.isfinite(number) else None
+
+
+def floating(item: Item, tag: int, big_endian: bool) -> float | None:
+    """Return a binary number (FL, FD), None where missing or of another length."""
+    value = raw(item, tag) or b""
+    form = {4: "f", 8: "d"}.get(len(value))
+    if form is None:
         return None
-    number: float = struct.unpack(">d" if big_endian else "<d", value)[0]
-    return number if math.isfinite(number) else None
+    number: float = struct.unpack((">" if big_endian else "<") + form, value)[0]
+    return number
 
 
 def integer(item: Item, tag: int, big_endian: bool, *, signed: bool = False) -> int | None:

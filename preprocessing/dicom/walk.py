@@ -122,7 +122,7 @@ def _elements(
             found, position = fragments(walk.data, value, end, walk.big_endian, walk.limits)
             _count_items(walk, len(found))
         else:
-            if nested is not None and not nested and length <= LONGEST_VALUE:
+            if nested is not None and not nested and length <= tags.LONGEST.get(tag, LONGEST_VALUE):
                 kept[tag] = walk.data[value : value + length]
             position = value + length
     return kept, position

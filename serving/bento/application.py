@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ TIMES = "TimeoutMiddleware"
 # Where BentoML reads its own configuration.
 _CONFIGURATIONS = ("BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS", "BENTOML_CONFIG_OVERRIDES")
 _BENTO = Path(__file__).parents[3] / "bento.yaml"
+_PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def with_one_layer(app: Starlette, service: str) -> Starlette:
@@ -57,8 +59,14 @@ def with_one_layer(app: Starlette, service: str) -> Starlette:
     return app
 
 
-def series_labels(service: str, bento: Path = _BENTO) -> dict[str, str]:
-    """The labels of all series: of a Bento its name and version, else the service's name."""
+def series_labels(service: str, bento: Path = _BENTO, project: Path = _PROJECT) -> dict[str, str]:
+    """The labels of all series: of a Bento its name and version, of a clone the project's version.
+
+    Args:
+        service: its name.
+        bento: description of the Bento that the code lies in.
+        project: description of the project, where the code lies in a clone.
+    """
     try:
         text = bento.read_text("utf-8")
     except OSError:
@@ -66,6 +74,13 @@ def series_labels(service: str, bento: Path = _BENTO) -> dict[str, str]:
     found = dict(re.findall(r"^(name|version): *['\"]?([^'\"\n]+)", text, re.MULTILINE))
     return {
         "service_name": found.get("name", service),
-        "service_version": found.get("version", "not available"),
+        "service_version": found.get("version") or _version(project),
         "runner_name": service,
     }
+
+
+def _version(project: Path) -> str:
+    try:
+        return str(tomllib.loads(project.read_text("utf-8"))["project"]["version"])
+    except (OSError, ValueError, KeyError):
+        return "not available"

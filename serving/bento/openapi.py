@@ -56,6 +56,8 @@ ANSWER = Prediction(
     inference_time_ms=9.137,
     frame=1,
     frames=1,
+    frames_in_scope=1,
+    notes=[],
     model="spine_autoencoder:1",
     request_id="0f4c2b7a6d1e4f0c9a3b5d7e8f901234",
 )

@@ -5,14 +5,13 @@ A slow client takes none of the time for answering, and no place among those bei
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from python_multipart.multipart import parse_options_header
 
-from serving.contract import UPLOAD
+from serving.contract import CLIENT, UPLOAD
 from serving.errors import (
     BodyTooLarge,
     ClientGone,
@@ -21,6 +20,7 @@ from serving.errors import (
     UnsupportedMediaType,
 )
 from serving.http.body import BodyBuffer
+from serving.http.room import SLOWEST_BYTES_PER_S, Place, Room
 from serving.http.upload import FORM, read_upload
 from serving.settings import Settings
 
@@ -33,11 +33,6 @@ Headers = Iterable[tuple[bytes, bytes]]
 RAW = ("application/dicom", "application/octet-stream")
 # The longest boundary has 70; the parser needs 86 ms for the worst 32 kB. The rest is cut off.
 MAX_CONTENT_TYPE_BYTES = 512
-# A body that takes longer than SPINE_BODY_TIMEOUT_S must come this fast: 0.5 Mbit/s.
-SLOWEST_BYTES_PER_S = 64_000
-# Four times the largest ordinary slice. LARGE_BODIES larger ones are handled at a time.
-LARGE_BODY_BYTES = 4_000_000
-LARGE_BODIES = 2
 
 
 class Gate:
@@ -53,8 +48,7 @@ class Gate:
         self.app = app
         self._settings = settings
         self._n_answering = 0
-        self._n_bytes = 0
-        self._large_bodies = asyncio.Semaphore(LARGE_BODIES)
+        self._room = Room(settings.bodies_mb * 1_000_000, settings.body_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI).
@@ -68,7 +62,7 @@ class Gate:
         headers = scope["headers"]
         media_type, boundary = read_media_type(headers)
         self._check_room()
-        place = _Place(self)
+        place = self._room.enter(scope.get(CLIENT, ""))
         try:
             body = await self._receive_body(headers, receive, place)
             self._check_room()  # many may have passed the first check together
@@ -89,7 +83,7 @@ class Gate:
         if self._n_answering >= self._settings.concurrency:
             raise Overloaded("too many requests are being answered; try again in a second")
 
-    async def _receive_body(self, headers: Headers, receive: Receive, place: _Place) -> bytes:
+    async def _receive_body(self, headers: Headers, receive: Receive, place: Place) -> bytes:
         """Collect the body; stop at each limit, whatever length was announced.
 
         Raises:
@@ -98,16 +92,14 @@ class Gate:
             RequestTooSlow: it came too slowly.
             ClientGone: the client closed the connection before the end.
         """
-        allowed, timeout_s = self._settings.max_upload_bytes, self._settings.body_timeout_s
+        allowed = self._settings.max_upload_bytes
         for announced in _values(headers, b"content-length"):
             # The server has parsed it: a number of 64 bits, perhaps with zeros before it.
             if announced.isdigit() and int(announced[-20:]) > allowed:
                 raise _too_large(allowed)
         body = BodyBuffer()
-        clock = asyncio.get_running_loop().time
-        late = clock() + timeout_s
         try:
-            async with asyncio.timeout_at(late) as timeout:
+            async with place.timeout:
                 more = True
                 while more:
                     message = await receive()
@@ -118,77 +110,13 @@ class Gate:
                     body += chunk
                     if len(body) > allowed:
                         raise _too_large(allowed)
-                    if place.outgrows(len(chunk)):
-                        timeout.reschedule(None)  # the client is not to blame for this wait
-                        await place.wait_for_large_one()
-                        late = clock() + timeout_s
-                    place.grow(len(chunk))
-                    if more:
-                        # Bytes earn time, but none can be saved up for trickling later.
-                        earned = late + len(chunk) / SLOWEST_BYTES_PER_S
-                        late = min(earned, clock() + timeout_s)
-                        timeout.reschedule(late)
+                    await place.grow(len(chunk), more)
         except TimeoutError as error:
-            raise RequestTooSlow(
-                f"a body must come within {timeout_s} s, or go on at {SLOWEST_BYTES_PER_S} bytes"
-                " a second"
+            raise place.error or RequestTooSlow(
+                f"a body must come within {self._settings.body_timeout_s} s, or go on at"
+                f" {SLOWEST_BYTES_PER_S} bytes a second"
             ) from error
         return bytes(body)
-
-
-class _Place:
-    """What one body takes of the room for all.
-
-    Most bodies share one limit. Those that outgrow LARGE_BODY_BYTES leave it and take one of
-    LARGE_BODIES places. They wait for it unread, so that they never take room from the others.
-    """
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self._n_bytes = 0
-        self._is_large = False
-
-    def grow(self, n_bytes: int) -> None:
-        """Take room for a piece of the body.
-
-        Raises:
-            Overloaded: the bodies that share the limit exceed it.
-        """
-        if self._is_large:
-            return
-        self._n_bytes += n_bytes
-        self._gate._n_bytes += n_bytes
-        if self._gate._n_bytes > self._gate._settings.bodies_mb * 1_000_000:
-            raise Overloaded("too many bodies are held; try again in a second")
-
-    def outgrows(self, n_bytes: int) -> bool:
-        """Whether this piece makes the body too large for the shared limit."""
-        return not self._is_large and self._n_bytes + n_bytes > LARGE_BODY_BYTES
-
-    async def wait_for_large_one(self) -> None:
-        """Change to one of the few places of large bodies.
-
-        Raises:
-            Overloaded: no place became free in time.
-        """
-        try:
-            async with asyncio.timeout(self._gate._settings.body_timeout_s):
-                await self._gate._large_bodies.acquire()
-        except TimeoutError as error:
-            raise Overloaded("too many large bodies are held; try again soon") from error
-        self._is_large = True
-        self._give_back()
-
-    def leave(self) -> None:
-        """Give everything back."""
-        self._give_back()
-        if self._is_large:
-            self._is_large = False
-            self._gate._large_bodies.release()
-
-    def _give_back(self) -> None:
-        self._gate._n_bytes -= self._n_bytes
-        self._n_bytes = 0
 
 
 def _values(headers: Headers, name: bytes) -> list[bytes]:

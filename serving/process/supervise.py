@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging.config
 import socket
 import sys
+from multiprocessing import resource_tracker
 from typing import NoReturn
 
 from uvicorn import Config
@@ -17,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from serving.http.client import trusted_networks
 from serving.process.drain import FINISH_WITHIN_S
+from serving.process.inspection import without_keys
 from serving.process.metrics_folder import make_metrics_folder
 from serving.process.resources import n_workers
 from serving.process.signals import obey_signals
@@ -39,6 +41,8 @@ def supervise(listener: socket.socket, settings: Settings) -> None:
     log.info("settings: %s", settings)
     count = n_workers(settings)
     make_metrics_folder()
+    with without_keys():  # it starts with the first worker, and needs none
+        resource_tracker.ensure_running()
     log.info("starting %d workers on %s port %d", count, *listener.getsockname()[:2])
     config = Config(
         "service:SpineAnomaly.to_asgi",

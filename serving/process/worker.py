@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from serving.http.connection import ANSWERED_ABOVE_LIMIT, OTHER_FILES
 from serving.process.drain import drain
+from serving.process.inspection import forget_keys
 from serving.settings import Settings
 from serving.telemetry import log, log_fault, without_tracebacks
 
@@ -73,6 +74,7 @@ def prepare(settings: Settings) -> None:
     if not callable(signal.getsignal(signal.SIGTERM)):
         return
     quiet()
+    forget_keys()
     open_enough_files(settings)
     end_with_supervisor()
     drain().arm(settings.drain_s)

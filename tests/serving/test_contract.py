@@ -8,12 +8,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from model.judge import judge_slices
 from model.runtime import load_model
 from model.store.find import find_directory
 from preprocessing import read_image
 from preprocessing.decoding import process as decode_process
+from preprocessing.dicom.notes import SQUARE, UNKNOWN_ORIENTATION
 from serving.errors import BadThreshold
 from serving.http.upload import parse_threshold
 from tests.dicom_files import make_dicom, noise
@@ -44,7 +47,8 @@ async def test_an_upload_gets_the_score_of_the_shared_pipeline(
     assert (answer["alarm_rate"], answer["threshold"]) == (MODEL_RATE, None)
     assert (answer["in_scope"], answer["scope_reason"]) == (True, None)
     assert answer["pooled"] == verdict.is_pooled
-    assert (answer["frame"], answer["frames"]) == (1, 1)
+    assert (answer["frame"], answer["frames"], answer["frames_in_scope"]) == (1, 1, 1)
+    assert answer["notes"] == list(read_image(dicom).notes)
     assert answer["model"] == f"spine_autoencoder:{find_directory('spine_autoencoder').name}"
     assert 0 < answer["inference_time_ms"] < 10_000
 
@@ -237,6 +241,47 @@ async def test_a_multi_frame_object_answers_for_its_most_anomalous_frame(
     scores = [answer["reconstruction_mse"] for answer in each]
     assert by_threshold["frame"] == int(np.argmax(scores)) + 1
     assert by_threshold["reconstruction_mse"] == pytest.approx(max(scores), rel=1e-6)
+
+
+async def test_frames_of_other_kinds_do_not_answer_for_a_mixed_object(
+    client: httpx.AsyncClient, dicom: bytes
+) -> None:
+    def group(component: str) -> Dataset:
+        kind, whole = Dataset(), Dataset()
+        kind.ComplexImageComponent = component
+        whole.MRImageFrameTypeSequence = Sequence([kind])
+        return whole
+
+    magnitude = read_image(dicom).pixels.astype(np.uint16)
+    plain: dict[str, Any] = {
+        "ImageOrientationPatient": [0, 1, 0, 0, 0, -1],
+        "BodyPartExamined": "LSPINE",
+    }
+    mixed = make_dicom(
+        np.stack([magnitude] * 3),  # of equal rank, so that the first would answer
+        PerFrameFunctionalGroupsSequence=Sequence(map(group, ("PHASE", "MAGNITUDE", "PHASE"))),
+        **plain,
+    )
+    alone = (await post(client, make_dicom(magnitude, **plain))).json()
+    for path in ("/predict", "/predict?threshold=0.01"):
+        answer = (await post(client, mixed, path)).json()
+        assert (answer["frame"], answer["frames"], answer["frames_in_scope"]) == (2, 3, 1)
+        assert (answer["in_scope"], answer["p_value"]) == (True, alone["p_value"])
+    other = make_dicom(
+        np.stack([magnitude] * 2),
+        PerFrameFunctionalGroupsSequence=Sequence(map(group, ("PHASE", "PHASE"))),
+        **plain,
+    )
+    answer = (await post(client, other)).json()
+    assert (answer["frame"], answer["frames_in_scope"], answer["in_scope"]) == (1, 0, False)
+    assert answer["scope_reason"] == (
+        "ComplexImageComponent says that this is a phase image (PHASE)"
+    )
+
+
+async def test_what_was_assumed_is_in_the_notes(client: httpx.AsyncClient) -> None:
+    answer = (await post(client, make_dicom(noise((40, 40)), PixelSpacing=None))).json()
+    assert answer["notes"] == [UNKNOWN_ORIENTATION, SQUARE]
 
 
 async def test_every_bad_file_gets_its_own_code(client: httpx.AsyncClient, dicom: bytes) -> None:

@@ -59,6 +59,8 @@ def prediction(*, is_anomaly: bool, in_scope: bool) -> Prediction:
         inference_time_ms=5.0,
         frame=1,
         frames=1,
+        frames_in_scope=int(in_scope),
+        notes=[],
         model="spine_autoencoder:1",
         request_id="an-id",
     )

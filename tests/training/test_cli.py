@@ -195,11 +195,16 @@ def test_the_command_that_is_printed_after_a_training_works(
 def test_the_command_that_is_printed_names_masks_and_exclusions(
     fitted: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = fitted["options"] | {"exclude_file": "left out.txt"}  # type: ignore[operator]
+    options = fitted["options"] | {  # type: ignore[operator]
+        "exclude_file": "left out.txt",
+        "group_by": "folder",
+    }
     print_fit(fitted | {"options": options}, tmp_path, as_json=False)
     words = shlex.split(printed(capsys, "next: "))
     masks = options["masks"]
-    assert words[-4:] == ["--masks", masks, "--exclude", "left out.txt"]
+    assert words[-6:] == [
+        *("--masks", masks, "--exclude", "left out.txt", "--group-by", "folder"),
+    ]
     assert Path(words[0]).resolve() == Path(sys.executable).resolve()
 
 

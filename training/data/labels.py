@@ -103,7 +103,7 @@ def read_mask(path: Path) -> ByteArray:
 
 
 def _fit(path: Path, image: Slice, size: int) -> ByteArray:
-    mask = read_mask(path)
+    mask = image.orientation.apply(read_mask(path))
     if mask.shape != image.pixels.shape:
         raise WrongMasks(
             f"{path.name} has {mask.shape[0]} x {mask.shape[1]} pixels, its slice"

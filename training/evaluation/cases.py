@@ -81,7 +81,7 @@ def held_out_cases(
 
 def _lesions(usual: Case, mask: Path) -> Iterator[Case]:
     try:
-        anatomy = read_anatomy(usual.image, read_mask(mask))
+        anatomy = read_anatomy(usual.image, usual.image.orientation.apply(read_mask(mask)))
     except ValueError as error:
         raise WrongMasks(f"{mask.name}: {error}") from error
     for number, kind in enumerate(LESION_KINDS, 100):

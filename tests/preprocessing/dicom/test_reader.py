@@ -53,11 +53,6 @@ def test_the_sign_is_that_of_the_highest_stored_bit() -> None:
     assert image.pixels.tolist() == [[-1, 2047]]
 
 
-def test_a_high_bit_above_the_stored_bits_shifts_them_down() -> None:
-    image = read_image(make_dicom(np.full((1, 2), 0x1230, np.uint16), BitsStored=12, HighBit=15))
-    assert image.pixels.tolist() == [[0x123, 0x123]]
-
-
 def test_eight_bit_words_in_big_endian_order_are_swapped_back() -> None:
     pixels = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
     data = make_dicom(pixels, NATIVE["big endian"])
@@ -102,7 +97,7 @@ def test_float_pixel_data_is_read(syntax: str, dtype: type) -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_pixels_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(NotFinite):
-        read_image(make_dicom(np.array([[0, bad]], np.float32)))
+        read_image(make_dicom(np.array([[0, 0, 0], [0, bad, 0], [0, 0, 0]], np.float32)))
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [("1e300", "0"), ("nan", "0"), ("1", "inf")])
@@ -121,16 +116,6 @@ def test_a_rescale_that_is_not_finite_is_refused(slope: str, intercept: str) -> 
 
 def test_pixel_spacing_is_row_then_column() -> None:
     assert read_image(make_dicom(RAMP, PixelSpacing=[2, 0.5])).spacing_mm == (2.0, 0.5)
-
-
-@pytest.mark.parametrize("spacing", [None, [0, 0], [-1, 1], [1000, 1000], [0.1, 19]])
-def test_an_implausible_spacing_falls_back_to_the_aspect_ratio(spacing: list[float] | None) -> None:
-    image = read_image(make_dicom(RAMP, PixelSpacing=spacing, PixelAspectRatio=[3, 2]))
-    assert image.spacing_mm == (1.5, 1.0)
-
-
-def test_without_any_spacing_pixels_are_square() -> None:
-    assert read_image(make_dicom(RAMP, PixelSpacing=None)).spacing_mm == (1.0, 1.0)
 
 
 def test_functional_groups_of_a_frame_win_over_shared_ones() -> None:

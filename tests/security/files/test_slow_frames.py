@@ -37,7 +37,7 @@ def slow_frame(side: int) -> bytes:
     return encapsulated(pixels, JPEG + "80", [frame])
 
 
-# 16 pixels compute for 0.4 s, 1024 for 0.9 s, 4096 for 8 s, which is all that one frame may.
+# 16 pixels compute for 0.15 s, 1024 for 0.3 s, 4096 for 2.7 s, which is all that so few bytes may.
 @pytest.mark.parametrize("side", [16, 1024, 4096])
 async def test_sound_slices_are_answered_while_eight_clients_send_slow_frames(
     server: Server, slice_file: bytes, compressed_file: bytes, report: Report, side: int

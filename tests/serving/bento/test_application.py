@@ -59,14 +59,16 @@ def test_without_metrics_the_deadline_and_the_log_stay() -> None:
 
 
 def test_the_series_of_a_bento_have_its_name_and_version(tmp_path: Path) -> None:
-    bento = tmp_path / "bento.yaml"
-    assert series_labels("spine_anomaly", bento) == {
-        "service_name": "spine_anomaly",
-        "service_version": "not available",
-        "runner_name": "spine_anomaly",
-    }
+    bento, project = tmp_path / "bento.yaml", tmp_path / "pyproject.toml"
+    for text, version in (("", "not available"), ('[project]\nversion = "1.2.3"\n', "1.2.3")):
+        project.write_text(text)
+        assert series_labels("spine_anomaly", bento, project) == {
+            "service_name": "spine_anomaly",
+            "service_version": version,
+            "runner_name": "spine_anomaly",
+        }
     bento.write_text("service: x\nname: dicom-autoencoder\nversion: one-1\nmodels:\n- name: m\n")
-    assert series_labels("spine_anomaly", bento) == {
+    assert series_labels("spine_anomaly", bento, project) == {
         "service_name": "dicom-autoencoder",
         "service_version": "one-1",
         "runner_name": "spine_anomaly",
