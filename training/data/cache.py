@@ -51,7 +51,8 @@ class Entry:
 
     Args:
         frames: numbers of the frames that became inputs, from 1.
-        rows: of the frames in the array; COPY where the pixels equal those of an earlier row.
+        rows: of the frames in the array; COPY where the pixels equal those of an earlier row, as
+            they are stored or as the model sees them.
         code: why one of the wanted frames was refused; empty if none was.
     """
 
@@ -111,11 +112,24 @@ def decode(
         writer = _Rows(written, spec.size)
         decoded = in_order(pool, lambda file: _decode(file, spec), files)
         for done, (images, code) in enumerate(decoded, 1):
-            frames = tuple(number for number, _ in images)
-            entries.append(Entry(frames, tuple(writer.add(x) for _, x in images), code))
+            frames = tuple(image.frame for image in images)
+            entries.append(Entry(frames, tuple(map(writer.add, images)), code))
             progress(done, len(files))
         writer.finish()
     return _save(folder, key, entries)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """A frame as it goes into the array, and the hashes by which a copy is known.
+
+    A copy may have lost its spacing, or be stored the other way round with a header that says so:
+    neither hash alone finds both.
+    """
+
+    frame: int
+    content: bytes
+    digests: frozenset[bytes]
 
 
 class _Rows:
@@ -123,17 +137,15 @@ class _Rows:
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._shape, self._n = file, (1, size, size), 0
-        self._rows: dict[bytes, int] = {}
+        self._seen: set[bytes] = set()
         self._write_header()
 
-    def add(self, x: HalfArray) -> int:
+    def add(self, image: _Image) -> int:
         """Append an image and return its row; COPY if the file has it already."""
-        content = x.tobytes()
-        digest = hashlib.sha256(content).digest()
-        if digest in self._rows:
+        if not self._seen.isdisjoint(image.digests):
             return COPY
-        self._rows[digest] = self._n
-        self._file.write(content)
+        self._seen |= image.digests
+        self._file.write(image.content)
         self._n += 1
         return self._n - 1
 
@@ -156,9 +168,9 @@ def _hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _decode(file: Encoded, spec: InputSpec) -> tuple[list[tuple[int, HalfArray]], str]:
-    """Read a file: numbers and inputs of its frames, and a code if one could not be read."""
-    images: list[tuple[int, HalfArray]] = []
+def _decode(file: Encoded, spec: InputSpec) -> tuple[list[_Image], str]:
+    """Read a file: its frames, and a code if one could not be read."""
+    images: list[_Image] = []
     try:
         content = file.path.read_bytes()
     except OSError as error:
@@ -167,7 +179,10 @@ def _decode(file: Encoded, spec: InputSpec) -> tuple[list[tuple[int, HalfArray]]
         raise _changed(file)
     try:
         for image in open_image(content).slices(file.frames):
-            images.append((image.frame, to_input(image, spec).astype(np.float16)))  # noqa: PERF401
+            x = to_input(image, spec).astype(np.float16).tobytes()
+            stored = repr(image.pixels.shape).encode() + image.pixels.tobytes()
+            digests = frozenset(hashlib.sha256(each).digest() for each in (x, stored))
+            images.append(_Image(image.frame, x, digests))
     except ImageError as error:
         return images, error.code
     return images, ""

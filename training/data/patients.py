@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -16,16 +17,16 @@ GROUP_BY = (BY_PATIENT, BY_STUDY, BY_FOLDER)
 # The group of all files that name nobody: nothing tells that they are of several patients.
 NOBODY = "nobody"
 
-# What de-identification and careless exports write into PatientID, by its letters and digits. Also
-# placeholders: zeros or the letter X alone, and no letter or digit at all.
+# What de-identification and careless exports write into PatientID, without what separates words.
+# So are zeros and the letter X alone, several of these words, and nothing.
 _PLACEHOLDERS = frozenset(
     {
         *("ANON", "ANONYM", "ANONYMIZED", "ANONYMISED", "ANONYMOUS", "ANONYMOUSPATIENT"),
-        *("ANONYMOUSIZED", "ANONYMIZEDPATIENT", "ANONYMISEDPATIENT", "PATIENTANONYMOUS"),
+        *("ANONYMIZEDPATIENT", "ANONYMISEDPATIENT", "PATIENTANONYMOUS"),
         *("DEID", "DEIDENTIFIED", "DELETED", "HIDDEN", "MASKED", "REDACTED", "REMOVED"),
         *("CONFIDENTIAL", "PRIVATE", "PSEUDONYM", "PSEUDONYMIZED", "PSEUDONYMISED"),
         *("BLANK", "DEFAULT", "DUMMY", "EMPTY", "EXAMPLE", "SAMPLE", "TEST", "TESTPATIENT"),
-        *("MISSING", "NA", "NAN", "NIL", "NOID", "NOID1", "NONAME", "NONE", "NOTAVAILABLE"),
+        *("MISSING", "NA", "NAN", "NIL", "NO", "NOID", "NONAME", "NONE", "NOTAVAILABLE"),
         *("NOPATIENT", "NOPATIENTID", "NULL", "UNDEFINED", "UNKNOWN", "UNKNOWNPATIENT", "UNNAMED"),
         *("ID", "MRN", "PATIENT", "PATIENTID", "PATID", "PID", "SUBJECT", "JOHNDOE", "JANEDOE"),
     }
@@ -54,8 +55,11 @@ class Identity:
     @property
     def is_named(self) -> bool:
         """Whether the PatientID is one patient's own."""
-        own = "".join(filter(str.isalnum, self.patient_id))
-        return bool(own.strip("0") and own.strip("X")) and own not in _PLACEHOLDERS
+        words = re.findall(r"[^\W_]+", self.patient_id)
+        return not (
+            "".join(words) in _PLACEHOLDERS
+            or all(word in _PLACEHOLDERS or not word.strip("0X") for word in words)
+        )
 
 
 def same_text(text: str | None) -> str:

@@ -83,6 +83,15 @@ def test_a_copy_under_another_patient_is_left_out(phantom_folder: Path, tmp_path
     assert images.duplicates == ("b.dcm",)
 
 
+def test_a_copy_that_lost_its_spacing_is_left_out(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 900, (40, 40), dtype=np.uint16)
+    (tmp_path / "a.dcm").write_bytes(make_dicom(pixels, PixelSpacing=[1.0, 0.5]))
+    (tmp_path / "b.dcm").write_bytes(make_dicom(pixels, PixelSpacing=None, PatientID="P2"))
+    images = load_images([tmp_path], SPEC)
+    assert [source.path for source in images.sources] == ["a.dcm"]
+    assert images.duplicates == ("b.dcm",)
+
+
 def test_a_file_named_twice_is_read_once(phantom_folder: Path) -> None:
     file = phantom_folder / "phantom_00000.dcm"
     images = load_images([file, phantom_folder], SPEC)

@@ -44,6 +44,13 @@ def test_a_file_without_a_name_belongs_to_the_only_patient_of_its_study() -> Non
     assert group_files([file("P1"), file("P2"), file()], "patient")[2] == "nobody"
 
 
+@pytest.mark.parametrize(
+    "name", ["Anonymous^Patient", "TEST PATIENT", "no-name", "Anon^Anon", "00-000", "_", "DE-ID"]
+)
+def test_placeholders_are_known_by_their_words(name: str) -> None:
+    assert group_files([file(name)], "patient") == ["nobody"]
+
+
 def test_pseudonyms_with_a_number_are_no_placeholders() -> None:
     files = [file(f"ANON{n}", study=str(n)) for n in range(6)]
     groups = group_files(files, "patient")
