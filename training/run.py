@@ -22,6 +22,7 @@ from training.cleaning.clean import Cleaned, Setup, clean, fold_folder
 from training.cleaning.fold_training import train_and_score
 from training.cleaning.rca import Round
 from training.cleaning.workers import OnSteps
+from training.data.collection import count_reasons, remarks
 from training.data.training_set import TrainingSet
 from training.errors import TooDirty
 from training.networks import detector
@@ -127,7 +128,9 @@ def _audit(folder: Path, run: Started, rounds: Sequence[Round], setup: Setup) ->
     rows = audit_rows(run.sources(run.split.train), rounds, run.members, COLUMNS)
     write_audit(folder / AUDIT_TABLE, rows)
     pictures = _pictures(rows, run, last, setup)
-    write_audit_page(folder / AUDIT_PAGE, rows, rounds, COLUMNS, pictures)
+    reasons = [f"{n}: {reason}" for reason, n in count_reasons(run.images.left_out)]
+    not_used = [*remarks(run.images), *reasons]
+    write_audit_page(folder / AUDIT_PAGE, rows, rounds, COLUMNS, pictures, not_used=not_used)
 
 
 def _pictures(

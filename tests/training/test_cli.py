@@ -169,6 +169,13 @@ def test_skipped_files_are_counted_and_listed(
     assert f"frames of other kinds, left out: 1 (listed in run.json)\n  1: {reason}\n" in out
 
 
+def test_the_audit_names_what_was_left_out(fitted: dict[str, object]) -> None:
+    page = (Path(str(fitted["run"])) / "audit.html").read_text()
+    ((reason, _),) = fitted["left_out_reasons"].items()  # type: ignore[attr-defined]
+    assert f"<li>1: {reason}</li>" in page
+    assert "<li>1 more are copies of these, pixel for pixel</li>" in page
+
+
 def printed(capsys: pytest.CaptureFixture[str], start: str) -> str:
     """The rest of the one line that was printed and starts so."""
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(start)]

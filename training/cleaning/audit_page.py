@@ -30,6 +30,8 @@ def write_audit_page(
     rounds: Sequence[Round],
     channels: Sequence[str],
     pictures: Iterable[tuple[Picture, Picture | None]],
+    *,
+    not_used: Sequence[str] = (),
 ) -> None:
     """Write audit.html, picture after picture, aside and then renamed.
 
@@ -40,6 +42,7 @@ def write_audit_page(
         channels: names of the scores' columns.
         pictures: of each row: its slice, [S, S] in [0, 1], and the residual map, [h, w], or None
             where there is none; taken one by one.
+        not_used: what was left out before the cleaning, and why, in lines.
     """
     write_page(
         path,
@@ -49,6 +52,7 @@ def write_audit_page(
         rounds=[tuple(counts.values()) for counts in count_changes(rounds)],
         histograms=list(_histograms(rounds, channels)),
         rows=rows,
+        not_used=not_used,
         images=_images(rows, pictures),
     )
 

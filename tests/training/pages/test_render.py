@@ -25,7 +25,15 @@ EVALUATION = {
     "alarms": HOSTILE,
     "plots": [("data:image/png;base64,AA==", HOSTILE)],
 }
-AUDIT = {"n_removed": 0, "n_images": 3, "rounds": [], "histograms": [], "rows": [], "images": []}
+AUDIT = {
+    "n_removed": 0,
+    "n_images": 3,
+    "rounds": [],
+    "histograms": [],
+    "not_used": (),
+    "rows": [],
+    "images": [],
+}
 
 
 def policy(page: str) -> str:
