@@ -1,7 +1,8 @@
-"""Give each server a folder of its own for its workers' metrics; no answer ever needs it.
+"""Give each server a folder of its own for metrics and temporary files; no answer ever needs it.
 
 prometheus_client keeps the numbers of each process in files (its multiprocess mode). BentoML has
-one folder for all servers of a home, and the one that starts last empties it.
+one folder for all servers of a home, and the one that starts last empties it. It also makes a
+temporary folder for each worker (`bentoml-client-*`), which a worker that is killed leaves behind.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from serving.telemetry import log
@@ -20,6 +22,8 @@ _PROMETHEUS = "PROMETHEUS_MULTIPROC_DIR"
 # The server's folder, which its workers inherit; BentoML gives its own workers another one.
 _OURS = "SPINE_METRICS_FOLDER"
 _PREFIX = "spine-metrics-"
+# Of one process, for temporary files; its number follows.
+_TEMP = "temp_"
 # The files of one process, with the bytes that they may grow to without asking the disk: writing
 # to a page of a full one ends the process (SIGBUS).
 _RESERVED = {"counter": 64_000, "histogram": 512_000, "gauge_livesum": 64_000, "gauge_max": 64_000}
@@ -40,7 +44,7 @@ def make_metrics_folder() -> None:
         log.warning("no metrics: no folder for them can be made (%s)", type(error).__name__)
         return
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ[_OURS] = folder
+    os.environ[_OURS] = tempfile.tempdir = folder
 
 
 def _remove_stale(place: Path) -> None:
@@ -60,7 +64,7 @@ def _remove_stale(place: Path) -> None:
 
 
 def count_there() -> bool:
-    """Let this worker keep its numbers in the server's folder.
+    """Let this worker keep its numbers and temporary files in the server's folder.
 
     prometheus_client looks at the environment when it is imported, which must be later.
 
@@ -73,7 +77,11 @@ def count_there() -> bool:
         return False
     place = Path(os.environ[_PROMETHEUS])
     try:
-        _forget_the_dead(place)
+        _follow_the_dead(place)
+        if folder:
+            temporary = place / f"{_TEMP}{os.getpid()}"
+            temporary.mkdir(exist_ok=True)
+            tempfile.tempdir = str(temporary)
         for kind, size in _RESERVED.items():
             with (place / f"{kind}_{os.getpid()}.db").open("ab") as file:
                 if file.tell() < size:
@@ -87,12 +95,31 @@ def count_there() -> bool:
     return True
 
 
-def _forget_the_dead(place: Path) -> None:
-    """Remove what dead workers had in progress; their counts stay, or sums would fall."""
-    for file in place.glob("gauge_live*_*.db"):
-        try:
-            os.kill(int(file.stem.rpartition("_")[2]), 0)
-        except ProcessLookupError:
+def _follow_the_dead(place: Path) -> None:
+    """Go on with the counts of a dead worker, or sums would fall; remove what else the dead left.
+
+    One file of each kind: each dead worker's is taken over by the one that replaces it, so that
+    there are never more files than workers.
+    """
+    for file in place.iterdir():
+        kind, _, pid = file.stem.rpartition("_")
+        if not pid.isdigit() or _is_running(int(pid)):
+            continue
+        own = place / f"{kind}_{os.getpid()}.db"
+        if file.suffix != ".db":
+            shutil.rmtree(file, ignore_errors=True)
+        elif kind.startswith("gauge_live"):  # what it had in progress
             file.unlink(missing_ok=True)
-        except (PermissionError, ValueError):
-            continue  # it lives, or this is not a worker's file
+        elif not own.exists():
+            with suppress(FileNotFoundError):  # another worker was faster
+                file.rename(own)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,4 +1,4 @@
-"""Start the workers, replace those that die or hang, and end them all: uvicorn's supervisor.
+"""Start the workers and keep them running until a signal: the supervisor.
 
 A process of its own, which `serving.process.start` becomes: what the checks have imported would
 stay in memory (15 MB) as long as the server runs.
@@ -14,20 +14,16 @@ from typing import NoReturn
 
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from serving.http.client import trusted_networks
-from serving.process.drain import FINISH_WITHIN_S
+from serving.process.drain import FINISH_WITHIN_S, KILL_AFTER_S
 from serving.process.inspection import without_keys
 from serving.process.metrics_folder import make_metrics_folder
 from serving.process.resources import n_workers
 from serving.process.signals import obey_signals
+from serving.process.workers import HUNG_AFTER_S, Workers
 from serving.settings import Settings, settings
 from serving.telemetry import LOGGING, log
-
-# A worker that leaves a ping of the supervisor without an answer for so long is replaced. On a busy
-# machine a new one needs seconds until it can answer.
-HUNG_AFTER_S = 15
 
 
 def supervise(listener: socket.socket, settings: Settings) -> None:
@@ -60,7 +56,7 @@ def supervise(listener: socket.socket, settings: Settings) -> None:
         timeout_worker_healthcheck=HUNG_AFTER_S,
     )
     # Also for one worker, or nobody would replace it.
-    supervisor = Multiprocess(config, [listener])
+    supervisor = Workers(config, listener, settings.drain_s + KILL_AFTER_S)
     logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # which worker died, and when
     # uvicorn's handlers are there now: a signal that has waited ends what starts here.
     obey_signals()

@@ -1,13 +1,15 @@
-"""Prepare a worker process: its logs, open files, end and memory."""
+"""Prepare a worker process: its logs, open files, end and memory; end it when it hangs."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
 import gc
+import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +20,13 @@ from serving.settings import Settings
 from serving.telemetry import log, log_fault, without_tracebacks
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _PR_SET_PDEATHSIG = 1
 # Between two looks for a pause in which memory can be returned.
 IDLE_LOOK_S = 2.0
+# An event loop that runs nothing for so long hangs; the longest deadline of its own is 10 s.
+LOOP_HUNG_AFTER_S = 15
 
 
 class Worker:
@@ -44,8 +48,14 @@ class Worker:
         if scope["type"] == "lifespan":
             prepare(self._settings)
             tidying = asyncio.create_task(self._return_memory())
+
+            async def started(message: Message) -> None:
+                if message["type"] == "lifespan.startup.complete" and _is_server():
+                    end_if_loop_hangs(LOOP_HUNG_AFTER_S)
+                await send(message)
+
             try:
-                await self.app(scope, receive, send)
+                await self.app(scope, receive, started)
             finally:
                 tidying.cancel()
             return
@@ -71,13 +81,17 @@ def prepare(settings: Settings) -> None:
 
     Without effect where no server handles SIGTERM: a test's process stays as it is.
     """
-    if not callable(signal.getsignal(signal.SIGTERM)):
+    if not _is_server():
         return
     quiet()
     forget_keys()
     open_enough_files(settings)
     end_with_supervisor()
     drain().arm(settings.drain_s)
+
+
+def _is_server() -> bool:
+    return callable(signal.getsignal(signal.SIGTERM))
 
 
 def quiet() -> None:
@@ -117,6 +131,33 @@ def end_with_supervisor() -> None:
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def end_if_loop_hangs(hung_after_s: int) -> None:
+    """End this process when its event loop runs nothing for so long; its supervisor replaces it.
+
+    uvicorn's supervisor asks a thread, which answers while the loop hangs.
+    """
+    loop = asyncio.get_running_loop()
+
+    def watch() -> None:
+        while True:
+            answered = threading.Event()
+            try:
+                loop.call_soon_threadsafe(answered.set)
+            except RuntimeError:
+                return  # it has ended
+            # In turns of a second: those of a container that was paused do not count.
+            if not any(answered.wait(1.0) for _ in range(hung_after_s)):
+                break
+            time.sleep(1.0)
+        text = "this worker hangs: its event loop has run nothing for %d s; it ends"
+        # What hangs may hold the log's lock, or be the log.
+        threading.Thread(target=log.critical, args=(text, hung_after_s), daemon=True).start()
+        time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch-loop", daemon=True).start()
 
 
 def freeze_heap() -> None:

@@ -11,7 +11,8 @@ from collections import Counter
 
 import pytest
 
-from serving.process.supervise import HUNG_AFTER_S
+from serving.process.drain import KILL_AFTER_S
+from serving.process.workers import HUNG_AFTER_S
 from tests.measured import Report
 from tests.security import process_tree
 from tests.security.conftest import Serve
@@ -99,8 +100,32 @@ async def test_a_worker_that_hangs_is_replaced(
     left = await asyncio.to_thread(process_tree.all_ended, [hung], 2 * HUNG_AFTER_S)
     report(f"killed after {time.monotonic() - stopped_at:.1f} s")
     assert left == []
+    assert server.log.read_text().count(f"worker {hung} hangs: no answer for") == 1
     assert await server.has_ready_workers(n_workers, FULL_STRENGTH_WITHIN_S)
     assert (await server.ask(post(slice_file))).status == 200
+
+
+async def test_a_worker_that_hangs_holds_up_neither_another_nor_the_end(
+    serve: Serve, report: Report
+) -> None:
+    server = serve(SPINE_WORKERS="2")
+    assert await server.has_ready_workers(2, FULL_STRENGTH_WITHIN_S)
+    hung, killed = server.workers()
+    os.kill(hung, signal.SIGSTOP)
+    await asyncio.sleep(1)  # the supervisor waits for its answer
+    os.kill(killed, signal.SIGKILL)
+    assert await server.has_ready_workers(1, HUNG_AFTER_S - 2, but_not=frozenset({hung, killed}))
+    hung = server.workers()[-1]
+    os.kill(hung, signal.SIGSTOP)
+    pids = server.pids()
+    told_at = time.monotonic()
+    server.process.terminate()
+    code = await asyncio.to_thread(server.process.wait, KILL_AFTER_S + 5)
+    report(f"exit {code} after {time.monotonic() - told_at:.1f} s")
+    assert code == 0
+    assert process_tree.all_ended(pids, 1) == []
+    assert server.log.read_text().count(f"worker {hung} has not ended in time") == 1
+    assert list(server.temp.iterdir()) == []
 
 
 async def test_a_killed_decoder_costs_its_frame_at_most(

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from tests.mount_namespace import unshare
 from tests.root import ROOT
+from tests.security import process_tree
 from tests.serving.problems import assert_problem
 from tests.serving.server import bentoml_serve, serve
 
@@ -76,6 +78,35 @@ def test_answers_go_on_when_the_folder_is_gone(
         # One line for each refusal: the access line would name another answer.
         assert text.count("refused: 415 not_dicom") == 1
         assert "status=415" not in text
+
+
+@starts
+def test_a_worker_that_replaces_a_killed_one_goes_on_with_its_counts_and_leaves_nothing_of_it(
+    model_store: Path, tmp_path: Path, temp: Path, dicom: bytes, start: Serve
+) -> None:
+    environ = {"BENTOML_HOME": str(model_store), "TMPDIR": str(temp)}
+    with start(tmp_path / "log", **environ) as (url, process):
+        port = int(url.rpartition(":")[2])
+        (folder,) = temp.iterdir()
+        files = Counter(file.name.rpartition("_")[0] for file in folder.iterdir())
+        for n_sent in range(1, 4):
+            assert httpx.post(f"{url}/predict", files={"file": dicom}).status_code == 200
+            assert n_counted(url) == n_sent
+            (worker,) = process_tree.workers(process.pid, port)
+            assert list(folder.glob(f"temp_{worker}/bentoml-client-*"))
+            process_tree.kill([worker])
+            process_tree.wait_until(lambda: is_ready(url), 60)
+        assert Counter(file.name.rpartition("_")[0] for file in folder.iterdir()) == files
+        assert not list(folder.glob(f"*_{worker}*"))
+        assert list(temp.iterdir()) == [folder]
+    assert list(temp.iterdir()) == []
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_a_worker_that_starts_when_the_folder_is_gone_answers_without_metrics(
