@@ -92,6 +92,15 @@ def test_a_copy_that_lost_its_spacing_is_left_out(tmp_path: Path) -> None:
     assert images.duplicates == ("b.dcm",)
 
 
+def test_a_copy_that_is_mirrored_and_says_so_is_left_out(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 900, (40, 40), dtype=np.uint16)
+    upright = make_dicom(pixels, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
+    mirrored = make_dicom(pixels[:, ::-1], ImageOrientationPatient=[0, -1, 0, 0, 0, -1])
+    (tmp_path / "a.dcm").write_bytes(upright)
+    (tmp_path / "b.dcm").write_bytes(mirrored)
+    assert load_images([tmp_path], SPEC).duplicates == ("b.dcm",)
+
+
 def test_a_file_named_twice_is_read_once(phantom_folder: Path) -> None:
     file = phantom_folder / "phantom_00000.dcm"
     images = load_images([file, phantom_folder], SPEC)
