@@ -23,8 +23,9 @@ _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 # Implicit VR, or a VR that an archive did not know.
 _UNKNOWN = (b"", b"UN")
-# A kept value is a number, a code or a short text; longer ones count as missing.
-LONGEST_VALUE = 4096
+# A kept value is a number, a code or a short text, read again for each frame; longer ones count as
+# missing. 64 characters (LO) take up to 256 bytes, and scanners write a dozen codes.
+LONGEST_VALUE = 512
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _items(
         item, position = _elements(walk, value, _stop(value, length, end), depth, wanted or {})
         if length != UNDEFINED:
             position = value + length
-        if wanted:
+        if wanted and len(kept) < walk.limits.max_frames:  # no sequence has more that are read
             kept.append(item)
     walk.implicit, walk.big_endian = encoding
     return kept, position

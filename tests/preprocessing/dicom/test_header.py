@@ -14,6 +14,7 @@ from preprocessing import read_frames, read_image, storage_of
 from preprocessing.errors import DamagedImage, LimitExceeded
 from tests.dicom_files import NATIVE, encapsulated, make_dicom, mr_dataset, write
 from tests.preprocessing.decoding.codestreams import LOSSLESS, RAMP
+from tests.security.files.corpus_files import native
 
 
 @pytest.mark.parametrize(("syntax", "frame"), LOSSLESS.values(), ids=LOSSLESS)
@@ -117,3 +118,11 @@ def test_deflated_blocks_that_hold_nothing_are_refused() -> None:
     )
     with pytest.raises(DamagedImage, match="next to nothing"):
         read_image(data[:start] + b"\0\0\0\xff\xff" * 100_000 + data[start:])
+
+
+@pytest.mark.parametrize(("length", "is_read"), [(256, True), (512, True), (514, False)])
+def test_a_value_that_is_too_long_for_a_code_or_a_name_counts_as_missing(
+    length: int, is_read: bool
+) -> None:
+    data = native(RAMP, Manufacturer="Q" * length)  # pydicom writes none of these
+    assert read_image(data).facts.manufacturer == ("Q" * length if is_read else None)

@@ -10,8 +10,9 @@ import numpy as np
 import rle
 from openjpeg.utils import encode_array as encode_jpeg_2000
 
+from preprocessing.dicom import tags
 from tests.preprocessing.decoding.codestreams import JPEG, RAMP, RLE, encode_jpeg_ls, encode_rle
-from tests.security.files.corpus import DAMAGE, Build, Case
+from tests.security.files.corpus import DAMAGE, OK, Build, Case
 from tests.security.files.corpus_files import (
     BIG,
     DEFLATED,
@@ -59,6 +60,7 @@ def cases() -> Iterator[Case]:
     yield from _deflated()
     yield from _pixel_data()
     yield from _codestream_headers()
+    yield from _frames()
     yield from _largest()
 
 
@@ -223,6 +225,34 @@ def _codestream_headers() -> Iterator[Case]:
     for name, (first, middle, last) in frames.items():
         build = partial(_long_frame, first, middle, last)
         yield _bomb(f"codestream of {name}", build, DAMAGE)
+
+
+def _frames() -> Iterator[Case]:
+    """As many frames as are served, each with a look at long values and at sequences of items."""
+    pixels = np.zeros((300, 32, 32), np.uint8)
+    texts = [
+        tag
+        for tag, nested in tags.DATASET.items()
+        if not nested and tag >> 16 not in (0x0008, 0x0028)
+    ]
+    for name, text in {"blanks": b" ", "backslashes": b"\\", "letters": b"\xc3\xa9"}.items():
+        for size in (510, 4094):
+            values = [Element(tag, b"UT", (text * size)[:size]) for tag in texts]
+            build = partial(with_elements, pixels, *values)
+            yield Case(
+                "tolerated",
+                f"frames with {size} {name} in each value",
+                build,
+                frames=len(pixels),
+                is_expensive=True,
+            )
+    for tag, nested in tags.DATASET.items():
+        if nested:
+            crowd = Element(tag, b"SQ", _EMPTY_ITEM * 45_000)
+            build = partial(with_elements, pixels, crowd)
+            name = f"frames with 45000 items of {tag:08X}"
+            codes = frozenset({OK, "damaged_image"})
+            yield Case("malformed", name, build, codes, is_expensive=True)
 
 
 def _long_frame(first: bytes, middle: bytes, last: bytes) -> bytes:
