@@ -303,7 +303,8 @@ def calibrate(
     from training.progress import track
 
     try:
-        check_name(name or "any")  # not after all files are read
+        if name:
+            check_name(name)  # not after all files are read
         with track("reading") as advance:
             done = recalibrate(
                 model,

@@ -77,20 +77,17 @@ def read_headers(files: Sequence[InputFile], salt: str, *, all_kinds: bool) -> l
         salt: of the hashes that replace SOPInstanceUIDs.
         all_kinds: leave out no frame for what its header says that it is.
     """
-    with ThreadPoolExecutor(THREADS) as pool:
-        found = list(in_order(pool, lambda file: _read(file, salt, all_kinds), files))
     # Thousands of frames share a few sets of facts.
     shared: dict[SliceFacts, SliceFacts] = {}
-    return [
-        replace(
-            header,
-            sources=tuple(
-                replace(source, facts=shared.setdefault(source.facts, source.facts))
-                for source in header.sources
-            ),
-        )
-        for header in found
-    ]
+
+    def with_shared(source: Source) -> Source:
+        return replace(source, facts=shared.setdefault(source.facts, source.facts))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = in_order(pool, lambda file: _read(file, salt, all_kinds), files)
+        return [
+            replace(header, sources=tuple(map(with_shared, header.sources))) for header in found
+        ]
 
 
 def _read(file: InputFile, salt: str, all_kinds: bool) -> FileHeader:
