@@ -12,6 +12,7 @@ import numpy as np
 
 from model.calibration.calibration import Calibration, Verdict
 from model.calibration.conformal import Scores
+from model.calibration.regions import stated_region
 from model.calibration.strata import Measured, StratumKey, stratum_of
 from model.calibration.usual import UsualSlices
 from model.runtime import LoadedModel
@@ -86,7 +87,17 @@ def judge_scores(calibration: Calibration, scores: Scores, facts: SliceFacts) ->
     """
     own = scores[_columns(calibration.channels)]
     verdict = calibration.judge(own, _stratum(scores, facts))
-    return replace(verdict, scope_reason=facts.other_kind) if facts.other_kind else verdict
+    return replace(verdict, scope_reason=_scope_reason(verdict, facts))
+
+
+def _scope_reason(verdict: Verdict, facts: SliceFacts) -> str | None:
+    """Name the element of the header that puts a slice out of scope, where one does."""
+    if facts.other_kind:
+        return facts.other_kind
+    reason, stated = verdict.scope_reason, stated_region(facts)
+    if reason and stated and reason.startswith(f"the region is {stated[0]};"):
+        return f"{reason} ({stated[1]})"
+    return reason
 
 
 def usual_slices(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from model.calibration.regions import PHANTOM, REGIONS, stated_region
 from preprocessing import SliceFacts
 
 # Nearer to 0 the canal is neither bright nor dark: PD, or a failed segmentation.
@@ -17,22 +18,8 @@ _SHORT_ECHO_MS = 30.0  # T1 lies at 8-14
 _LONG_REPETITION_MS = 1500.0  # a short echo with more than this is PD; T1 lies at 446-721
 _FAT_INVERSION_MS = (80.0, 300.0)  # nulls fat at 0.5 to 3 T; FLAIR's inversion times are far longer
 
-_REGIONS = {
-    "lumbar": {"LSPINE", "LSSPINE", "LUMBAR", "LUMBARSPINE", "LUMBOSACRAL", "LUMBOSACRALSPINE"},
-    "thoracic": {"TSPINE", "THORACIC", "THORACICSPINE", "DORSALSPINE"},
-    "cervical": {"CSPINE", "CERVICAL", "CERVICALSPINE"},
-}
-# PS3.16 Annex L. Other values are ignored, because many sites write free text here.
-_OTHER_PARTS = {
-    *("ABDOMEN", "ABDOMENPELVIS", "BREAST", "CHEST", "HEART", "KIDNEY", "LIVER", "PANCREAS"),
-    *("PELVIS", "PROSTATE", "THORAX", "UTERUS", "BRAIN", "HEAD", "HEADNECK", "NECK", "ORBIT"),
-    *("SKULL", "TMJ", "ANKLE", "ARM", "CALF", "ELBOW", "EXTREMITY", "FOOT", "FOREARM", "HAND"),
-    *("HIP", "HUMERUS", "KNEE", "LEG", "SHOULDER", "THIGH", "WRIST", "WHOLEBODY"),
-}
-
 CONTRASTS = ("T1", "T2", "PD", "T1 FS", "T2 FS", "PD FS", "STIR")
 PLANES = ("sagittal", "coronal", "axial", "other")
-REGIONS = (*_REGIONS, "other")
 ACQUISITIONS = ("2D", "3D")
 SUBJECTS = ("patient", "phantom", "synthetic phantom")
 
@@ -133,7 +120,10 @@ def _subject(facts: SliceFacts) -> str:
     """Distinguish images of patients from those that the header calls synthetic or test images."""
     if facts.is_synthetic:
         return "synthetic phantom"
-    return "phantom" if facts.is_quality_control else "patient"
+    if facts.is_quality_control:
+        return "phantom"
+    stated = stated_region(facts)
+    return "phantom" if stated and stated[0] == PHANTOM else "patient"
 
 
 def _contrast(facts: SliceFacts) -> str | None:
@@ -174,11 +164,8 @@ def _measured_plane(measured: Measured) -> str:
 
 
 def _region(facts: SliceFacts) -> str | None:
-    letters = "".join(filter(str.isalpha, facts.body_part_examined or ""))
-    for region, names in _REGIONS.items():
-        if letters in names:
-            return region
-    return "other" if letters in _OTHER_PARTS else None
+    stated = stated_region(facts)
+    return stated[0] if stated and stated[0] in REGIONS else None
 
 
 def _measured_region(measured: Measured) -> str | None:

@@ -11,6 +11,8 @@ from preprocessing.dicom.kind import echo_time, other_kind
 from preprocessing.dicom.orientation import read_cosines
 from preprocessing.dicom.values import Item
 
+_SNOMED = ("SCT", "SRT", "SNM3", "99SDM")
+
 
 @dataclass(frozen=True)
 class SliceFacts:
@@ -30,6 +32,8 @@ class SliceFacts:
     manufacturer: str | None
     # The kind of a slice follows from these (model/calibration/strata.py). In `repr` no free text.
     body_part_examined: str | None = field(default=None, repr=False)
+    # A code of SNOMED, and the keyword of the sequence it is from.
+    anatomic_region: tuple[str, str] | None = field(default=None, repr=False)
     mr_acquisition_type: str | None = field(default=None, repr=False)
     # Six cosines, row then column, as in the file; from PatientOrientation where it is missing.
     image_orientation_patient: tuple[float, ...] | None = None
@@ -62,6 +66,7 @@ def read_facts(header: Header, ds: Item) -> SliceFacts:
         echo_time=echo_time(header, ds),
         manufacturer=values.text(ds, tags.MANUFACTURER),
         body_part_examined=values.code(ds, tags.BODY_PART_EXAMINED),
+        anatomic_region=_anatomic_region(ds),
         mr_acquisition_type=values.code(ds, tags.MR_ACQUISITION_TYPE),
         image_orientation_patient=read_cosines(ds),
         inversion_time=_time(values.decimal(ds, tags.INVERSION_TIME))
@@ -71,6 +76,19 @@ def read_facts(header: Header, ds: Item) -> SliceFacts:
         is_quality_control=values.code(ds, tags.QUALITY_CONTROL_IMAGE) == "YES",
         other_kind=other_kind(header, ds),
     )
+
+
+def _anatomic_region(ds: Item) -> tuple[str, str] | None:
+    """Return the first code of AnatomicRegionSequence that is of SNOMED (PS3.16 8.2)."""
+    by_frame = any(
+        tags.ANATOMIC_REGION_SEQUENCE in item
+        for item in values.items(ds, tags.FRAME_ANATOMY_SEQUENCE)[:1]
+    )
+    for item in values.items(ds, tags.ANATOMIC_REGION_SEQUENCE)[:4]:
+        code = values.code(item, tags.CODE_VALUE)
+        if code and values.code(item, tags.CODING_SCHEME_DESIGNATOR) in _SNOMED:
+            return code, "FrameAnatomySequence" if by_frame else "AnatomicRegionSequence"
+    return None
 
 
 def _is_fat_suppressed(ds: Item) -> bool:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from preprocessing.dicom import tags, values
+from preprocessing.dicom.age import child_by
 from preprocessing.dicom.header import Header
 from preprocessing.dicom.image_type import kind_of_type
 from preprocessing.dicom.values import Item
@@ -114,6 +115,8 @@ def _reasons(header: Header, ds: Item) -> Iterator[str]:
     yield from _by_b_value(header, ds)
     yield from _by_sequence(header, ds)
     yield from _by_agent(ds)
+    if child := child_by(ds):
+        yield _says(child, "an image of a child", "under 18 years")
 
 
 def _says(keyword: str, kind: str, value: str) -> str:

@@ -73,6 +73,20 @@ def test_another_kind_of_image_is_out_of_scope_for_the_reason_of_its_header(
     assert other.verdict == replace(usual.verdict, scope_reason=reason)
 
 
+def test_a_region_out_of_scope_names_the_element_that_states_it(
+    model: LoadedModel, slices: list[Slice]
+) -> None:
+    facts = replace(
+        slices[0].facts,
+        body_part_examined="LSPINE",
+        anatomic_region=("122494005", "FrameAnatomySequence"),
+    )
+    judged = judge_slices(model, [replace(slices[0], facts=facts)])[0]
+    assert judged.verdict.scope_reason == (
+        "the region is cervical; the calibration has only lumbar (FrameAnatomySequence)"
+    )
+
+
 def test_usual_slices_keep_the_calibrated_channels_in_their_order() -> None:
     rows = np.arange(3.0 * len(COLUMNS)).reshape(3, -1)
     usual = usual_slices(rows, [SILENT] * 3, ["a", "a", "b"], ("disc", "fault"))

@@ -127,7 +127,9 @@ async def test_a_slice_of_a_kind_that_was_not_calibrated_is_answered_out_of_scop
     brain = make_dicom(noise((80, 60)), BodyPartExamined="BRAIN")
     answer = (await post(client, brain)).json()
     assert answer["in_scope"] is False
-    assert answer["scope_reason"] == "the region is other; the calibration has only lumbar"
+    assert answer["scope_reason"] == (
+        "the region is other; the calibration has only lumbar (BodyPartExamined)"
+    )
     assert answer["pooled"] is True
     assert 0 < answer["p_value"] <= 1
 

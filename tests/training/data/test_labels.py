@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -44,6 +45,24 @@ def test_labels_lie_where_the_tissue_lies_in_the_input(
     mask = read_mask(masks / "phantom_00000.png")
     assert (labels[0] == 1).mean() == pytest.approx((mask == 1).mean(), rel=0.05)
     assert path == label_by_masks(images, [data], masks, tmp_path / "cache")
+
+
+def test_the_mask_of_a_slice_that_is_stored_mirrored_is_turned_with_it(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, masks = folders
+    upright = load_images([data], SPEC, cache=tmp_path / "cache")
+    expected = np.load(label_by_masks(upright, [data], masks, tmp_path / "cache"))
+    ds = pydicom.dcmread(data / "phantom_00000.dcm")
+    ds.PixelData = ds.pixel_array[:, ::-1].tobytes()
+    ds.ImageOrientationPatient = [0, -1, 0, 0, 0, -1]
+    ds.save_as(data / "phantom_00000.dcm")
+    mask = read_mask(masks / "phantom_00000.png")
+    Image.fromarray(mask[:, ::-1].copy()).save(masks / "phantom_00000.png")
+    mirrored = load_images([data], SPEC, cache=tmp_path / "cache")
+    np.testing.assert_array_equal(mirrored.x, upright.x)
+    found = np.load(label_by_masks(mirrored, [data], masks, tmp_path / "cache"))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_changed_mask_is_read_again(folders: tuple[Path, Path], tmp_path: Path) -> None:
