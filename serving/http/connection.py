@@ -54,6 +54,8 @@ OTHER_FILES = 64
 # Of a body that the application has not taken yet. An ordinary slice is smaller, so that reading it
 # is never paused, which would cost system calls.
 MAX_UNREAD_BYTES = 512 * 1024
+# At the end, a connection that is idle, or has just come, may still send the head of a request.
+LAST_HEAD_S = 0.5
 # Requests that one client may send before it has the answer to the first.
 MAX_PIPELINED = 32
 
@@ -96,6 +98,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger_timer: asyncio.TimerHandle | None = None
         self._lingered_bytes = 0
         self._is_last = False  # the connection closes after the current answer
+        self._is_stopping = False  # so does each
+        self._has_ended = False  # the client sends no more
         self._ignores_input = False  # what arrives is no longer parsed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -144,6 +148,24 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._in_head and self._overhead_bytes > 0 and self._head_timer is None:
             self._wait_for_head()
 
+    def eof_received(self) -> bool:  # type: ignore[override] # as asyncio's, not None
+        """Answer what came whole before a client closed its direction (RFC 9112, 9.6); then close.
+
+        Returns:
+            Whether the connection stays open for that.
+        """
+        self._has_ended = self._ignores_input = True
+        last = self.cycle
+        if last is not None and last.more_body:  # it never comes whole
+            if not self.pipeline or self._running is None:
+                return False
+            self.pipeline.popleft()
+            last = self.pipeline[0][0] if self.pipeline else self._running
+        if last is None or last.response_complete:
+            return False
+        last.keep_alive = False
+        return True
+
     def on_message_begin(self) -> None:
         """Note that a head begins, perhaps in the piece that ended the previous request."""
         self._overhead_bytes += 1
@@ -171,14 +193,33 @@ class BoundedProtocol(HttpToolsProtocol):
         ):
             self._head_error = self._oversized_head()
             raise ValueError("the head is too large")  # ends in send_400_response
-        if self.parser.get_http_version() not in ("1.0", "1.1"):
-            raise ValueError("another version of HTTP")
-        if sum(name == b"host" for name, _ in self.headers) > 1:
-            raise ValueError("two hosts (RFC 9112, 3.2)")
+        self._check_head()
         if len(self.pipeline) == MAX_PIPELINED:
             raise ValueError("too many requests wait")  # those before it are answered
         super().on_headers_complete()
+        if self._is_stopping:
+            self.cycle.keep_alive = False
         self.cycle.transport = LingeringTransport(self)  # type: ignore[assignment] # has what a cycle calls
+
+    def _check_head(self) -> None:
+        """Refuse what a proxy before this server may read in another way.
+
+        Raises:
+            ValueError: two hosts, another version of HTTP, or a body in another transfer coding
+                than `chunked`, in it twice, or in HTTP/1.0 (RFC 9112, 3.2 and 6.1).
+        """
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise ValueError("another version of HTTP")
+        if version == "1.0":
+            self.expect_100_continue = False  # which it does not know (RFC 9110, 10.1.1)
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise ValueError("two hosts")
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and (
+            version == "1.0" or len(codings) > 1 or codings[0].strip(b" \t").lower() != b"chunked"
+        ):
+            raise ValueError("another transfer coding")
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Start the application on a request once the earlier ones are answered."""
@@ -235,9 +276,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger()
 
     def shutdown(self) -> None:
-        """Close idle and answered connections; the others close with their answer."""
+        """Close with the current answer, or with that of a request which is on its way."""
+        self._is_stopping = True
         if self._linger_timer is not None:
             self.transport.close()
+        elif self.cycle is None or self.cycle.response_complete:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+            self._head_timer = self.loop.call_later(LAST_HEAD_S, self._head_is_late)
         else:
             super().shutdown()
 
@@ -341,6 +387,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _linger(self) -> None:
         """Discard what still arrives, for a while."""
+        if self._has_ended:
+            self.transport.close()  # once it is written
         if self.transport.is_closing():
             return
         if self._is_last and self.transport.can_write_eof():

@@ -1,4 +1,4 @@
-"""Watch the workers: replace one that died or hangs, and wait for none beyond its time to end.
+"""Run the workers: replace one that died or hangs, and wait for none beyond its time to end.
 
 uvicorn's supervisor waits for each answer to its pings in turn, so that a hung worker holds up the
 signals and the other workers, and at the end it waits for a stopped worker without end.
@@ -6,11 +6,14 @@ signals and the other workers, and at the end it waits for a stopped worker with
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
+from functools import cached_property
 
 from uvicorn import Config
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.server import Server
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
@@ -21,6 +24,37 @@ from serving.telemetry import log
 HUNG_AFTER_S = 15
 # Between two looks at the workers, as uvicorn's loop has it.
 _LOOK_S = 0.5
+
+
+class LastAcceptingServer(Server):
+    """uvicorn's server, which resets nobody who connected before it closes."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take the connections that wait to be accepted, then stop."""
+        loop = asyncio.get_running_loop()
+        for listener in sockets or []:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    break  # none waits; or no file can be opened
+                connection.setblocking(False)
+                await loop.connect_accepted_socket(self._new_protocol, connection)
+        await super().shutdown(sockets)
+
+    def _new_protocol(self) -> asyncio.Protocol:
+        new = self.config.http_protocol_class
+        # typeshed's Protocol takes no arguments, uvicorn's protocols take these
+        return new(self.config, self.server_state, self.lifespan.state)  # type: ignore[call-arg]
+
+
+class Worker(Process):
+    """One worker, as the supervisor sees it; in its own process it runs the server."""
+
+    @cached_property
+    def server(self) -> Server:
+        """What it runs."""
+        return LastAcceptingServer(self.config)
 
 
 class Workers(Multiprocess):
@@ -38,6 +72,15 @@ class Workers(Multiprocess):
         # Looks, not seconds: those of a container that was paused are not the worker's fault.
         self._looks_without_answer: dict[int | None, int] = {}
 
+    def init_processes(self) -> None:
+        """Start them."""
+        self.processes += [self._start() for _ in range(self.processes_num)]
+
+    def _start(self) -> Worker:
+        worker = Worker(self.config, self.sockets)
+        worker.start()
+        return worker
+
     def keep_subprocess_alive(self) -> None:
         """Replace the workers that died or hang; called twice a second."""
         for index, worker in enumerate(self.processes):
@@ -52,8 +95,7 @@ class Workers(Multiprocess):
                 self.should_exit.set()  # another one would fail as well
                 return
             log.error("worker %d is gone (exit %s); another starts", worker.pid, worker.exitcode)
-            self.processes[index] = Process(self.config, self.sockets)
-            self.processes[index].start()
+            self.processes[index] = self._start()
 
     def _hangs(self, worker: Process) -> bool:
         """Take the answer to the last ping, if it is there, and send the next one."""

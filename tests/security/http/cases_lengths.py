@@ -160,23 +160,47 @@ SMUGGLING = [
             "Transfer-Encoding: \xff",
         )
     ],
-    Case(
-        "chunked twice",
-        sized("Transfer-Encoding: chunked, chunked", body=CHUNKS),
-        f"200 | {BAD}",
-        "either",
-    ),
-    Case(
-        "chunks in HTTP/1.0",
-        head(
-            "POST /predict HTTP/1.0",
-            "Content-Type: application/dicom",
-            "Transfer-Encoding: chunked",
+    *[
+        Case(f"{text!r} and chunks", sized(text, body=CHUNKS + SMUGGLED), BAD, "closed")
+        for text in (
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: gzip,chunked",
+            "transfer-encoding: GZIP ,\tCHUNKED",
+            "Transfer-Encoding: deflate, gzip, chunked",
+            "Transfer-Encoding: identity, chunked",
+            "Transfer-Encoding: chunked, chunked",
+            "Transfer-Encoding: , chunked",
+            "Transfer-Encoding: chunked,",
+            "Transfer-Encoding: chunked;q=1",
+            "Transfer-Encoding: q=1;chunked",
+            "Transfer-Encoding: chunked, chunked;q=1",
+            "Transfer-Encoding: zqmarker chunked",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding:\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: \x0cchunked",
+            "Transfer-Encoding: \xa0chunked",
+            "Transfer-Encoding: \r\n chunked",
         )
-        + CHUNKS,
-        f"200 | {BAD}",
-        "closed",
-    ),
+    ],
+    *[
+        Case(f"{text!r} and chunks", sized(text, body=CHUNKS), "200")
+        for text in ("Transfer-Encoding:chunked", "Transfer-encoding: \t ChunkeD")
+    ],
+    *[
+        Case(
+            f"{text!r} in HTTP/1.0",
+            head("POST /predict HTTP/1.0", "Content-Type: application/dicom", *text.split("; "))
+            + CHUNKS,
+            BAD,
+            "closed",
+        )
+        for text in (
+            "Transfer-Encoding: chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: chunked; Connection: keep-alive",
+        )
+    ],
 ]
 
 FRAMING = [*LENGTHS, *SKIPPED, *SMUGGLING]

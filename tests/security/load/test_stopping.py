@@ -105,6 +105,30 @@ async def test_sigterm_under_load_fails_readiness_first_and_answers_what_was_sen
     await assert_nothing_is_left(server, pids)
 
 
+@pytest.mark.parametrize("drain_s", ["0", DRAINING["SPINE_DRAIN_S"]])
+async def test_who_connects_around_the_end_is_answered_or_refused_but_never_reset(
+    serve: Serve, slice_file: bytes, report: Report, drain_s: str
+) -> None:
+    server = serve(SPINE_WORKERS="2", SPINE_DRAIN_S=drain_s)
+    assert await server.has_ready_workers(2, 15)
+    await server.warm_up(slice_file)
+    exchanges: list[Exchange] = []
+
+    async def ask_on_new_connections() -> None:
+        while not exchanges or exchanges[-1].status != "refused":
+            exchanges.append(await server.ask(post(slice_file)))
+
+    clients = [asyncio.create_task(ask_on_new_connections()) for _ in range(CLIENTS)]
+    await asyncio.sleep(1)
+    told_at = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    await asyncio.gather(*clients)
+    report(f"drain of {drain_s} s: {dict(statuses(exchanges))}")
+    assert set(statuses(exchanges)) <= {200, 503, "refused"}
+    assert [e for e in exchanges if e.status == 200 and e.sent_at > told_at]
+    assert await exit_code(server, told_at) == 0
+
+
 async def test_clients_that_trickle_do_not_hold_up_the_end(
     serve: Serve, slice_file: bytes, compressed_file: bytes, report: Report
 ) -> None:
