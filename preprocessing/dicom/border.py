@@ -13,14 +13,15 @@ _SMALLEST_SHARE = 0.01
 # Of the range of values: air and masked background lie nearer than this to the darkest tissue.
 _GAP = 0.1
 _SAMPLES_ALONG_A_SIDE = 48
+_BANDS_IN_A_SIDE = 32  # no slice of SPIDER has dark bands of this width at more than two sides
 _SMALLEST_SIDE = 8  # in a smaller picture every line is border
 
 
 def has_undeclared_frame(pixels: FloatArray, low: float, high: float) -> bool:
     """Return whether one value that is unlike the picture's own fills some of its border.
 
-    It is the value of a corner. It makes up two sides and is not dark, as air is; or it makes up a
-    part of the picture, and no other value is near it.
+    It is the value of a corner. It makes up a band at each side; or two sides, and is not dark, as
+    air is; or a part of the picture, and no other value is near it.
 
     Args:
         pixels: [H, W], finite.
@@ -30,6 +31,10 @@ def has_undeclared_frame(pixels: FloatArray, low: float, high: float) -> bool:
     gap = (high - low) * _GAP
     if not gap > 0 or min(pixels.shape) < _SMALLEST_SIDE:
         return False
+    rows, columns = (max(2, side // _BANDS_IN_A_SIDE) for side in pixels.shape)
+    bands = (pixels[:rows], pixels[-rows:], pixels[:, :columns], pixels[:, -columns:])
+    if all((band == pixels[0, 0]).all() for band in bands):
+        return True
     last = -1
     sides = (pixels[0], pixels[last], pixels[:, 0], pixels[:, last])
     every = [max(1, side // _SAMPLES_ALONG_A_SIDE) for side in pixels.shape]

@@ -37,6 +37,7 @@ _CODED: dict[int, tuple[str, Mapping[str, str]]] = {
         {
             "DIFFUSION": _DIFFUSION,
             "FLOW_ENCODED": _FLOW,
+            "FLUID_ATTENUATED": "a fluid-attenuated image",
             "PERFUSION": "a perfusion image",
             "TAGGING": _TAGGED,
             "T2_STAR": "a T2* image",
@@ -51,6 +52,7 @@ _CODED: dict[int, tuple[str, Mapping[str, str]]] = {
             "MIN_IP": _PROJECTION,
             "VOLUME_RENDER": _RENDERING,
             "SURFACE_RENDER": _RENDERING,
+            "CURVED_MPR": "a curved reformation",
         },
     ),
     tags.DIFFUSION_DIRECTIONALITY: (
@@ -77,6 +79,7 @@ _B_VALUES = {
     for group, creator, element in tags.PRIVATE_B_VALUES
     for block in tags.PRIVATE_BLOCKS
 }
+_PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 _LARGEST_B_VALUE = 50_000
 # The elements without which other archives' Secondary Captures of slices are not.
 _ACQUISITION = frozenset(
@@ -107,6 +110,10 @@ def echo_time(header: Header, ds: Item) -> float | None:
 
 def _reasons(header: Header, ds: Item) -> Iterator[str]:
     yield from _by_type(ds)
+    sop_class = values.text(ds, tags.SOP_CLASS_UID) or header.media_class
+    # Of this class are also plain floats, which their ImageType calls original.
+    if sop_class == _PARAMETRIC_MAP and values.code(ds, tags.IMAGE_TYPE) == "DERIVED":
+        yield _says("SOPClassUID", "a map", "Parametric Map")
     for tag in _CODED.keys() & ds.keys():
         keyword, kinds = _CODED[tag]
         code = values.code(ds, tag)

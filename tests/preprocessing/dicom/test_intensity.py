@@ -117,6 +117,11 @@ def test_an_undeclared_frame_of_one_value_is_said(place: Any, value: int) -> Non
     assert read(framed, PixelPaddingValue=value)[1] == ()
 
 
+def test_a_dark_band_at_all_four_sides_is_a_frame() -> None:
+    framed = np.pad(picture(np.int16), 3)
+    assert read(framed)[1] == (FRAME,)
+
+
 @pytest.mark.parametrize("value", [0, 40])
 def test_a_dark_border_is_air(value: int) -> None:
     masked = picture(np.int16)

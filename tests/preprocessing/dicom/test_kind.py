@@ -14,6 +14,7 @@ from preprocessing import open_image
 from preprocessing.dicom.image_type import kind_of_type
 from tests.dicom_files import NATIVE, make_dicom, mr_dataset, write
 
+PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 PIXELS = np.arange(12, dtype=np.uint16).reshape(3, 4)
 
 
@@ -81,6 +82,10 @@ PLAIN: dict[str, dict[str, Any]] = {
         "EchoPlanarPulseSequence": "NO",
         "PixelPresentation": "MONOCHROME",
     },
+    "floats": {
+        "SOPClassUID": PARAMETRIC_MAP,
+        "ImageType": ["ORIGINAL", "PRIMARY", "M"],
+    },
     "no agent": {"ContrastBolusAgent": "none", "ContrastBolusVolume": "0"},
     "an empty item for the agent": {"ContrastBolusAgentSequence": Sequence([Dataset()])},
     "a slice that an archive wrote": {
@@ -91,6 +96,15 @@ PLAIN: dict[str, dict[str, Any]] = {
     },
 }
 OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "parametric map": (
+        "SOPClassUID",
+        {"SOPClassUID": PARAMETRIC_MAP, "ImageType": ["DERIVED", "PRIMARY", "VOLUME", "NONE"]},
+    ),
+    "fluid-attenuated": ("AcquisitionContrast", {"AcquisitionContrast": "FLUID_ATTENUATED"}),
+    "curved": (
+        "VolumeBasedCalculationTechnique",
+        {"VolumeBasedCalculationTechnique": "CURVED_MPR"},
+    ),
     "phase": ("ComplexImageComponent", {"ComplexImageComponent": "PHASE"}),
     "T2* by contrast": ("AcquisitionContrast", {"AcquisitionContrast": "T2_STAR"}),
     "projection": (
