@@ -235,16 +235,17 @@ TEXT = {"BurnedInAnnotation": "YES"}
 
 
 def test_what_the_header_calls_another_kind_is_left_out_and_counted(tmp_path: Path) -> None:
-    others = {"adc1.dcm": ADC, "adc2.dcm": ADC, "scout.dcm": SCOUT, "text.dcm": TEXT}
+    others = {"adc1.dcm": ADC, "adc2.dcm": ADC, "child.dcm": {"PatientAge": "011Y"}}
+    others |= {"scout.dcm": SCOUT, "text.dcm": TEXT}
     data = written(tmp_path, {"a.dcm": {}, **others, "z.dcm": {}})
     images = load_images(data, SPEC)
     assert [source.path for source in images.sources] == ["a.dcm", "z.dcm"]
     assert [frame.path for frame in images.left_out] == list(others)
     reasons = count_reasons(images.left_out)
-    assert [n for _, n in reasons] == [2, 1, 1]
-    for keyword in ("ImageType", "ScanningSequence", "BurnedInAnnotation"):
+    assert [n for _, n in reasons] == [2, 1, 1, 1]
+    for keyword in ("ImageType", "PatientAge", "ScanningSequence", "BurnedInAnnotation"):
         assert any(reason.startswith(keyword) for reason, _ in reasons)
-    assert len(load_images(data, SPEC, all_kinds=True).sources) == 6
+    assert len(load_images(data, SPEC, all_kinds=True).sources) == 7
 
 
 def test_an_image_is_kept_whose_copy_is_left_out(tmp_path: Path) -> None:
