@@ -21,7 +21,7 @@ from preprocessing.limits import Limits
 from preprocessing.transfer_syntaxes import COMPRESSED, LOSSY, RLE
 
 # What one compressed frame may compute: any, the largest besides, and for its bytes.
-_CPU_S, _CPU_S_OF_LARGEST, _BYTES_A_CPU_S = 0.15, 2.5, 1_000_000
+_CPU_S, _CPU_S_OF_LARGEST, _BYTES_A_CPU_S = 0.15, 1.0, 1_000_000
 
 Samples = npt.NDArray[np.integer[Any] | np.floating[Any]]
 

@@ -11,6 +11,7 @@ import rle
 from openjpeg.utils import encode_array as encode_jpeg_2000
 
 from preprocessing.dicom import tags
+from tests.dicom_files import noise
 from tests.preprocessing.decoding.codestreams import JPEG, RAMP, RLE, encode_jpeg_ls, encode_rle
 from tests.security.files.corpus import DAMAGE, OK, Build, Case
 from tests.security.files.corpus_files import (
@@ -203,6 +204,8 @@ def _pixel_data() -> Iterator[Case]:
     yield _bomb("2000 frames where one is declared", thousand, wrong)
     damaged = partial(encapsulated, RAMP, syntax, [frame[:100]] * 300, NumberOfFrames="300")
     yield _bomb("300 damaged frames", damaged, wrong)
+    for side in (16, 1024, 2048):
+        yield _bomb(f"a frame of {side} x {side} without data", partial(slow_frame, side), wrong)
 
 
 def _codestream_headers() -> Iterator[Case]:
@@ -258,6 +261,21 @@ def _frames() -> Iterator[Case]:
 def _long_frame(first: bytes, middle: bytes, last: bytes) -> bytes:
     frame = first + middle * (30 * MIB // len(middle)) + last
     return encapsulated(RAMP, JPEG + "70", [frame])
+
+
+def slow_frame(side: int) -> bytes:
+    """A JPEG-LS slice of 600 bytes that CharLS computes on without end.
+
+    Its scan has no data. The end-of-image marker that a cheap check looks for among the last bytes
+    is there, but in a comment.
+    """
+    whole = encode_jpeg_ls(noise((32, 32)))
+    at = whole.index(b"\xff\xf7") + 5
+    whole = whole[:at] + side.to_bytes(2, "big") * 2 + whole[at + 4 :]
+    scan = whole.index(b"\xff\xda")
+    after_scan = scan + 2 + int.from_bytes(whole[scan + 2 : scan + 4], "big")
+    frame = whole[:scan] + b"\xff\xfe\x00\x04\xff\xd9" + whole[scan:after_scan]
+    return encapsulated(np.zeros((side, side), np.uint16), JPEG + "80", [frame])
 
 
 def _overlong(n_bytes: int) -> bytes:
