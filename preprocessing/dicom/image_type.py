@@ -43,6 +43,7 @@ _KIND_OF_WORD = {word: kind for kind, words in _WORDS_OF.items() for word in wor
 _KIND_OF_VALUE = {word: kind for kind, words in _VALUES_OF.items() for word in words.split()}
 # Philips writes P_FFE, W_TSE, R_IR.
 _SEQUENCE_NAMES = frozenset(["SE", "TSE", "IR", "FFE", "TFE", "EPI", "GRASE"])
+_SEQUENCES = ("a gradient echo", "an echo-planar image")
 _ORIGIN = frozenset(["ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY"])
 
 
@@ -57,8 +58,11 @@ def kind_of_type(image_type: tuple[str, ...]) -> str | None:
     'a map (MAP)'
     >>> kind_of_type(("ORIGINAL", "PRIMARY", "M_SE", "NORM", "DIS2D"))
     """
-    found = (_kind_of_value(value) for value in image_type[::-1] if value not in _ORIGIN)
-    return next(filter(None, found), None)
+    kinds = (_kind_of_value(value) for value in image_type[::-1] if value not in _ORIGIN)
+    found = [kind for kind in kinds if kind]
+    # Philips ends with the sequence: P_FFE, P, FFE.
+    specific = [kind for kind in found if not kind.startswith(_SEQUENCES)]
+    return next(iter(specific or found), None)
 
 
 def _kind_of_value(value: str) -> str | None:
