@@ -1,0 +1,1 @@
+"""Find the discs of a sagittal slice in its tissues, and number them from the sacrum."""
