@@ -1,5 +1,6 @@
 """Bound what one file may cost, with the cheap checks that come before any decoder."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ class Limits:
     max_elements: int = 200_000  # 2048 frames with about 60 elements each, with a margin
     max_items: int = 50_000  # sequence items and pixel fragments together
     decode_seconds: float = 8.0  # for the largest compressed frame; a small one computes 0.15 s
+    object_decode_seconds: float = math.inf  # of computing, for all compressed frames together
 
 
 DEFAULT = Limits()

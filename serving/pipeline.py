@@ -16,6 +16,7 @@ from model.calibration.calibration import Verdict
 from model.judge import judge_scores
 from model.runtime import LoadedModel
 from preprocessing import (
+    ImageFile,
     InputSpec,
     Slice,
     SliceFacts,
@@ -42,7 +43,14 @@ LARGE_PIXELS = 2048 * 2048
 # A frame of 200 x 200 pixels computes for 7 to 8 ms on one of two busy cores: 0.5 ms to read and
 # resize, the rest for the networks. Next to single slices it has every other place in a batch, and
 # next to another worker half a core: 30 of them take a second.
+FRAME_CPU_S = 0.008
 FRAMES_A_SECOND = 30
+# Of a deadline of ten seconds an object computes for less than three, the start of another decoder
+# included. Its decoders have a second for each 100 kB, and some for nothing.
+COMPUTING_SHARE = 0.27
+FREE_DECODE_S, BYTES_A_CPU_S = 0.5, 100_000
+# Frames that take longer to decode than this leave the thread to others in between.
+TURN_S = 0.02
 # A damaged frame computes up to a limit that grows with its size. Frames above the ordinary sizes
 # use at most one of the decoder processes, which leaves the other to the rest.
 LARGE_COMPRESSED_PIXELS = 768 * 768
@@ -170,8 +178,9 @@ async def score_file(
     prepare = partial(
         prepare_frames,
         spec=judge.spec,
-        # Never more than the queue holds, or an idle server would be too busy for the file.
-        count=min(settings.max_batch, settings.queue),
+        # Two batches, or every third would hold other frames while these are prepared; never more
+        # than the queue holds, or an idle server would be too busy for the file.
+        count=min(2 * settings.max_batch, settings.queue),
         stop=stop,
         deadline=time.monotonic() + settings.deadline_s,
     )
@@ -251,12 +260,21 @@ def open_file(
             "deadline_s",
         )
     is_compressed_frame = image.layout.element.length is None
+    if is_compressed_frame:
+        image = replace(image, limits=_decode_limits(image, len(data), settings))
     most = LARGE_COMPRESSED_PIXELS if is_compressed_frame else LARGE_PIXELS
     is_large = image.layout.rows * image.layout.columns > most
     needs_turn = is_large and not has_turn
     slices = image.slices()
     first = [] if needs_turn else prepare(slices)
     return OpenedFile(image.layout.frames, slices, needs_turn, first)
+
+
+def _decode_limits(image: ImageFile, n_bytes: int, settings: Settings) -> Limits:
+    """Leave to decoders what remains of an object's computing, and what its bytes pay for."""
+    remains_s = COMPUTING_SHARE * settings.deadline_s - FRAME_CPU_S * image.layout.frames
+    paid_s = FREE_DECODE_S + n_bytes / BYTES_A_CPU_S
+    return replace(image.limits, object_decode_seconds=min(remains_s, paid_s))
 
 
 def file_limits(settings: Settings) -> Limits:
@@ -274,7 +292,7 @@ def file_limits(settings: Settings) -> Limits:
 def prepare_frames(
     slices: Iterator[Slice], spec: InputSpec, count: int, *, stop: threading.Event, deadline: float
 ) -> list[Frame]:
-    """Decode up to `count` frames; runs in a decoder thread.
+    """Decode up to `count` frames, or fewer that take long; runs in a decoder thread.
 
     Args:
         slices: of one file; the next call continues where this one stops.
@@ -288,6 +306,7 @@ def prepare_frames(
         DeadlineExceeded: frames are left at the deadline.
     """
     batch: list[Frame] = []
+    next_turn = time.monotonic() + TURN_S
     for image in slices:
         x = to_input(image, spec)
         frame = Frame(image.frame, image.frames, x, image.facts, image.notes)
@@ -297,7 +316,7 @@ def prepare_frames(
             break
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the file takes too long to decode; send fewer frames")
-        if len(batch) == count:
+        if len(batch) == count or time.monotonic() > next_turn:
             break
     return batch
 

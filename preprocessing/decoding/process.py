@@ -81,7 +81,7 @@ _turns = threading.BoundedSemaphore(MOST_PROCESSES)
 
 def decode_in_child(
     syntax: str, frame: bytes, shape: tuple[int, int], bits: int, time_limit: DecodeTime
-) -> bytearray:
+) -> tuple[bytearray, float]:
     """Decode one grayscale frame to little-endian samples.
 
     Args:
@@ -90,6 +90,9 @@ def decode_in_child(
         shape: (rows, columns).
         bits: of a decoded sample.
         time_limit: after which the decoder is killed.
+
+    Returns:
+        The samples, and the seconds that they were computed.
 
     Raises:
         DamagedImage: the decoder failed, died, returned another size or computed too long.
@@ -107,9 +110,9 @@ def decode_in_child(
         time_limit.wall_s + _GRACE_SECONDS,
     )
     with _turns:
-        status, samples = _exchange_with_retry(request, frame, n_expected, time_limit.wall_s)
+        status, cpu_s, samples = _exchange_with_retry(request, frame, n_expected, time_limit.wall_s)
     if status == OK:
-        return samples
+        return samples, cpu_s
     if status == OUT_OF_MEMORY:
         raise LimitExceeded(f"A compressed frame took too much memory to decode; {_ADVICE}.")
     if status == FAILED:
@@ -119,7 +122,7 @@ def decode_in_child(
 
 def _exchange_with_retry(
     request: bytes, frame: bytes, n_expected: int, seconds: float
-) -> tuple[int, bytearray]:
+) -> tuple[int, float, bytearray]:
     """Try again if the process was dead: it may have been killed before this frame came."""
     try:
         return _exchange(request, frame, n_expected, seconds)
@@ -139,7 +142,8 @@ class _DecoderDied(Exception):
         super().__init__(exit_code)
         self.of_computing = exit_code == -signal.SIGPROF
         self.error = DamagedImage(
-            f"A compressed frame takes more computing than a valid one of its size; {_ADVICE}."
+            "A compressed frame takes more computing than a valid one of its size, or than is left"
+            f" for its object; {_ADVICE}."
             if self.of_computing
             else f"The decoder crashed on a compressed frame; {_ADVICE}."
         )
@@ -147,7 +151,7 @@ class _DecoderDied(Exception):
 
 def _exchange(
     request: bytes, frame: bytes, n_expected: int, seconds: float
-) -> tuple[int, bytearray]:
+) -> tuple[int, float, bytearray]:
     """Send one frame to an idle process and wait for its samples."""
     child = _take()
     deadline = time.monotonic() + seconds
@@ -155,7 +159,7 @@ def _exchange(
         child.connection.settimeout(seconds)
         child.connection.sendall(request)
         child.connection.sendall(frame)
-        status = REPLY.unpack(_receive(child.connection, REPLY.size, deadline))[0]
+        status, cpu_s = REPLY.unpack(_receive(child.connection, REPLY.size, deadline))
         samples = _receive(child.connection, n_expected if status == OK else 0, deadline)
     except TimeoutError as error:
         child.stop()
@@ -168,7 +172,7 @@ def _exchange(
         child.stop()  # half an answer may be left in the socket
         raise
     _idle.append(child)
-    return status, samples
+    return status, cpu_s, samples
 
 
 def _exit_code(child: _Child) -> int:

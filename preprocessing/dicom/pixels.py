@@ -16,7 +16,7 @@ from preprocessing.dicom import encapsulation, tags
 from preprocessing.dicom.geometry import PixelLayout
 from preprocessing.dicom.header import Header
 from preprocessing.dicom.walk import PixelElement
-from preprocessing.errors import DamagedImage, GeometryMismatch
+from preprocessing.errors import DamagedImage, GeometryMismatch, LimitExceeded
 from preprocessing.limits import Limits
 from preprocessing.transfer_syntaxes import COMPRESSED, LOSSY, RLE
 
@@ -171,15 +171,28 @@ def _compressed(
         whole=syntax == RLE,
     )
     view = memoryview(header.data)
+    left_s = limits.object_decode_seconds
     for number in numbers:
+        if left_s <= 0:
+            raise LimitExceeded(
+                f"{number - 1} frames took {limits.object_decode_seconds:.1f} s to decode, and an"
+                " object of this size may take no more; send fewer frames, or uncompressed ones."
+            )
         encoded = b"".join([view[start:stop] for start, stop in found[number - 1]])
-        frame = _decoded(syntax, encoded, layout, limits)
+        frame, cpu_s = _decoded(syntax, encoded, layout, limits, left_s)
+        left_s -= cpu_s
         del encoded  # before the frame is converted, which takes the most memory
         yield frame
 
 
-def _decoded(syntax: str, encoded: bytes, layout: PixelLayout, limits: Limits) -> Frame:
-    """Decode one frame, after its header agreed with the declared geometry."""
+def _decoded(
+    syntax: str, encoded: bytes, layout: PixelLayout, limits: Limits, left_s: float
+) -> tuple[Frame, float]:
+    """Decode one frame, after its header agreed with the declared geometry.
+
+    Returns:
+        The frame, and the seconds that it was computed.
+    """
     if syntax == RLE:
         check_rle(encoded, layout.bits_allocated // 8)
         bits, stored_bits, high_bit = layout.bits_allocated, layout.bits_stored, layout.high_bit
@@ -191,8 +204,8 @@ def _decoded(syntax: str, encoded: bytes, layout: PixelLayout, limits: Limits) -
         stored_bits = min(precision, layout.bits_stored)
         high_bit = stored_bits - 1
     shape = layout.rows, layout.columns
-    time_limit = _time_limit(len(encoded), layout.rows * layout.columns, limits)
-    samples = decode_in_child(syntax, encoded, shape, bits, time_limit)
+    time_limit = _time_limit(len(encoded), layout.rows * layout.columns, limits, left_s)
+    samples, cpu_s = decode_in_child(syntax, encoded, shape, bits, time_limit)
     if precision > layout.bits_stored:
         check_stored(
             samples,
@@ -201,7 +214,7 @@ def _decoded(syntax: str, encoded: bytes, layout: PixelLayout, limits: Limits) -
             is_signed=layout.is_signed,
             is_lossy=syntax in LOSSY,
         )
-    return Frame(
+    frame = Frame(
         data=samples,
         start=0,
         dtype=np.dtype(f"<u{bits // 8}"),
@@ -209,9 +222,10 @@ def _decoded(syntax: str, encoded: bytes, layout: PixelLayout, limits: Limits) -
         high_bit=high_bit,
         is_signed=layout.is_signed,
     )
+    return frame, cpu_s
 
 
-def _time_limit(n_encoded: int, n_pixels: int, limits: Limits) -> DecodeTime:
+def _time_limit(n_encoded: int, n_pixels: int, limits: Limits, left_s: float) -> DecodeTime:
     """Let a frame compute in proportion to its pixels and bytes; a busy machine may lengthen it.
 
     CharLS spends 4 s on 60 bytes of a cut 16 x 24 frame. Valid JPEG 2000 takes 20 to 40 ms for
@@ -219,4 +233,4 @@ def _time_limit(n_encoded: int, n_pixels: int, limits: Limits) -> DecodeTime:
     """
     share = min(n_pixels / limits.max_pixels, 1.0)
     cpu_s = _CPU_S + _CPU_S_OF_LARGEST * share + n_encoded / _BYTES_A_CPU_S
-    return DecodeTime(min(cpu_s, limits.decode_seconds), limits.decode_seconds)
+    return DecodeTime(min(cpu_s, limits.decode_seconds, left_s), limits.decode_seconds)

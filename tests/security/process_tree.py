@@ -220,3 +220,12 @@ def kill(pids: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
+
+
+def cpu_seconds(root: int) -> float:
+    """Computing time of a process tree, of children that ended and were waited for too."""
+    ticks = 0
+    for pid in tree(root):
+        if stat := _read(PROC / str(pid) / "stat"):
+            ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -16,6 +16,7 @@ from model.calibration.usual import calibrate
 from preprocessing import InputSpec, Slice, SliceFacts, Storage, read_frames
 from preprocessing.errors import LimitExceeded
 from preprocessing.limits import DEFAULT
+from serving import pipeline
 from serving.batching import Batcher
 from serving.errors import DeadlineExceeded
 from serving.fairness import ANYBODY
@@ -54,6 +55,12 @@ def spec() -> InputSpec:
     return JUDGE.spec
 
 
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine changes nothing of what is counted here."""
+    monkeypatch.setattr(pipeline, "TURN_S", 60.0)
+
+
 def zeros(slices: list[ModelInput]) -> list[Row]:
     return [np.zeros(2) for _ in slices]
 
@@ -77,6 +84,16 @@ def test_decoding_stops_between_frames_when_nobody_waits(spec: InputSpec) -> Non
 def test_frames_left_at_the_deadline_are_an_error(spec: InputSpec, count: int) -> None:
     with pytest.raises(DeadlineExceeded):
         prepare_frames(read_frames(MANY), spec, count, stop=threading.Event(), deadline=0.0)
+
+
+def test_frames_that_take_long_leave_the_thread_to_others_after_each(
+    spec: InputSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "TURN_S", 0.0)
+    frames, later = read_frames(MANY), time.monotonic() + 60
+    for number in (1, 2):
+        batch = prepare_frames(frames, spec, 100, stop=threading.Event(), deadline=later)
+        assert [frame.number for frame in batch] == [number]
 
 
 def test_a_file_that_is_complete_at_the_deadline_is_answered(spec: InputSpec) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from preprocessing import read_image
+from preprocessing import read_frames, read_image
 from preprocessing.decoding import child as decode_child
 from preprocessing.decoding import process as decode_process
 from preprocessing.errors import DamagedImage, LimitExceeded
@@ -83,6 +83,18 @@ def test_a_frame_that_computes_without_end_is_damaged() -> None:
         )
     assert not computing.is_running()
     assert_reads(COMPRESSED)
+
+
+def test_the_frames_of_an_object_share_its_time_for_decoding() -> None:
+    pixels = np.random.default_rng(1).integers(0, 4096, (512, 512), dtype=np.uint16)
+    many = encapsulated(
+        np.broadcast_to(pixels, (20, 512, 512)), JPEG + "80", [encode_jpeg_ls(pixels)] * 20
+    )
+    assert len(list(read_frames(many))) == 20
+    frames = read_frames(many, Limits(object_decode_seconds=0.05))
+    with pytest.raises((LimitExceeded, DamagedImage), match=r"send fewer frames|more computing"):
+        list(frames)
+    assert next(read_frames(many, Limits(object_decode_seconds=0.15))).frame == 1
 
 
 def test_a_hanging_frame_does_not_stop_the_sound_ones() -> None:
