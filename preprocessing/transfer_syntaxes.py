@@ -11,8 +11,9 @@ EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 RLE = "1.2.840.10008.1.2.5"
 
 NATIVE = frozenset({IMPLICIT, EXPLICIT, DEFLATED, EXPLICIT_BIG})
-# Baseline, extended, lossless, lossless with the first predictor.
-JPEG = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 57, 70))
+# Baseline and extended; then lossless, and lossless with the first predictor.
+JPEG_LOSSY = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51))
+JPEG = JPEG_LOSSY | {f"1.2.840.10008.1.2.4.{end}" for end in (57, 70)}
 JPEG_LS = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in (80, 81))
 # The last three are high-throughput JPEG 2000.
 JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in (90, 91, 201, 202, 203))

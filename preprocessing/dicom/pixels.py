@@ -18,7 +18,7 @@ from preprocessing.dicom.header import Header
 from preprocessing.dicom.walk import PixelElement
 from preprocessing.errors import DamagedImage, GeometryMismatch, LimitExceeded
 from preprocessing.limits import Limits
-from preprocessing.transfer_syntaxes import COMPRESSED, LOSSY, RLE
+from preprocessing.transfer_syntaxes import COMPRESSED, JPEG_LOSSY, LOSSY, RLE
 
 # What one compressed frame may compute: any, the largest besides, and for its bytes.
 _CPU_S, _CPU_S_OF_LARGEST, _BYTES_A_CPU_S = 0.15, 1.0, 1_000_000
@@ -199,6 +199,12 @@ def _decoded(
         precision = 0  # cells, not samples
     else:
         precision = check_codestream(encoded, layout.rows, layout.columns).precision
+        if precision == 8 < layout.bits_stored and syntax in JPEG_LOSSY:
+            # PS3.5 8.2.1: the header describes what is encoded. Rescale and padding would not fit.
+            raise DamagedImage(
+                "A compressed frame states samples of 8 bits, but BitsStored is"
+                f" {layout.bits_stored}; export the image again."
+            )
         bits = 8 if precision <= 8 else 16 if precision <= 16 else 32
         # The codestream carries samples, not cells: HighBit has no meaning in it.
         stored_bits = min(precision, layout.bits_stored)

@@ -167,7 +167,7 @@ def test_a_jpeg_whose_scan_ends_early_is_damaged_although_it_has_an_end(
     syntax: str, frame: bytes
 ) -> None:
     # libjpeg-turbo makes a picture of it, grey or smeared below the cut.
-    pixels = RAMP >> 4 if syntax == JPEG + "50" else RAMP
+    pixels = (RAMP >> 4).astype(np.uint8) if syntax == JPEG + "50" else RAMP
     scan = frame.index(b"\xff\xda") + 10
     for length in (len(frame) - 4, (scan + len(frame)) // 2, scan + 2):
         data = encapsulated(pixels, syntax, [frame[:length] + b"\xff\xd9"])

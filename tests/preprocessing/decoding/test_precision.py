@@ -82,6 +82,13 @@ def test_a_precision_that_the_process_does_not_have_is_damage(
         read_image(file_of(end, frame, RAMP, stored))
 
 
+@pytest.mark.parametrize("end", ["50", "51"])
+@pytest.mark.parametrize("stored", [9, 12, 16])
+def test_lossy_samples_of_8_bits_are_not_taken_for_more(end: str, stored: int) -> None:
+    with pytest.raises(DamagedImage, match=f"8 bits, but BitsStored is {stored}"):
+        read_image(file_of(end, JPEG_BASELINE, RAMP, stored))
+
+
 @pytest.mark.parametrize("precision", range(2, 17))
 def test_every_precision_of_the_lossless_process_is_read(precision: int) -> None:
     kind = np.uint8 if precision <= 8 else np.uint16
