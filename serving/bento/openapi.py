@@ -235,10 +235,13 @@ def page(asks_key: bool) -> Starlette:
     from starlette.responses import HTMLResponse, Response
     from starlette.routing import Route
 
+    from serving.bento.page_files import file_routes
+
     script = _SCRIPT.replace("PLUGINS", "[]" if asks_key else f"[{_NO_KEY}]")
     return Starlette(
         routes=[
             Route("/", lambda request: HTMLResponse(_PAGE)),
             Route("/page.js", lambda request: Response(script, media_type="text/javascript")),
+            *file_routes(),
         ]
     )

@@ -27,6 +27,7 @@ from serving.errors import (
     TooManyConnections,
 )
 from serving.http.body import BodyBuffer
+from serving.http.room import SLOWEST_BYTES_PER_S
 from serving.problems import Problem, framework_problem
 from serving.settings import settings
 from serving.telemetry import count_refusal
@@ -45,7 +46,8 @@ MAX_FIELDS = 100
 LINGER_S = 8.0
 LINGER_BYTES_PER_S = 1_000_000
 MAX_LINGER_BYTES = 512_000_000
-# A client that reads nothing of its answer for this long is gone.
+# A client that reads nothing of its answer for this long is gone; what it reads earns it time, at
+# the rate at which it has to send.
 WRITE_TIMEOUT_S = 20.0
 # Connections above the limit that still get an answer; further ones are dropped.
 ANSWERED_ABOVE_LIMIT = 256
@@ -95,6 +97,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_error: Problem | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self._write_s = WRITE_TIMEOUT_S  # that is left to the client for its answer
+        self._paused_at = 0.0
+        self._n_taken = 0  # by the system, at the last pause
+        self.n_written = 0  # of all answers
         self._linger_timer: asyncio.TimerHandle | None = None
         self._lingered_bytes = 0
         self._is_last = False  # the connection closes after the current answer
@@ -258,6 +264,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or discard the rest of this one."""
+        self._write_s = WRITE_TIMEOUT_S
         if self._running is not None and isinstance(self._running.transport, LingeringTransport):
             self._running.transport.flush()
         if self._is_last:
@@ -294,12 +301,18 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Give the client a while to read its answer."""
         super().pause_writing()
-        self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
+        n_taken = self.n_written - self.transport.get_write_buffer_size()
+        earned_s = (n_taken - self._n_taken) / SLOWEST_BYTES_PER_S
+        self._write_s = min(self._write_s + earned_s, WRITE_TIMEOUT_S)
+        self._n_taken = n_taken
+        self._paused_at = self.loop.time()
+        self._write_timer = self.loop.call_later(max(0.0, self._write_s), self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client reads again: cancel the timer."""
+        """The client reads again: stop the timer."""
         if self._write_timer is not None:
             self._write_timer.cancel()
+            self._write_s -= self.loop.time() - self._paused_at
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -415,8 +428,7 @@ class LingeringTransport:
     """
 
     def __init__(self, protocol: BoundedProtocol) -> None:
-        self._close = protocol.close_after_body
-        self._write = protocol.transport.write
+        self._protocol = protocol
         self.is_closing = protocol.transport.is_closing
         self._head: bytes | None = None
         self._has_head = False
@@ -426,9 +438,9 @@ class LingeringTransport:
         if self._has_head:
             if self._head is not None:
                 data, self._head = self._head + data, None
-            self._write(data)
+            self._send(data)
         elif data.startswith(b"HTTP/1.1 100 "):
-            self._write(data)
+            self._send(data)
         else:
             self._has_head = True
             self._head = data
@@ -436,10 +448,14 @@ class LingeringTransport:
     def flush(self) -> None:
         """Send the head of an answer without a body."""
         if self._head is not None:
-            self._write(self._head)
+            self._send(self._head)
             self._head = None
+
+    def _send(self, data: bytes) -> None:
+        self._protocol.n_written += len(data)
+        self._protocol.transport.write(data)
 
     def close(self) -> None:
         """Close once the client has sent everything."""
         self.flush()
-        self._close()
+        self._protocol.close_after_body()

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from preprocessing import ImageError
@@ -22,6 +21,7 @@ from serving.errors import (
 )
 from serving.http.access import Headers, KeyRing, RateLimit
 from serving.http.client import client_network, plain_address
+from serving.http.gate import HEALTH
 from serving.problems import FIXED_HEADERS, MEDIA_TYPE, Problem, framework_problem
 from serving.settings import Access, Settings
 from serving.telemetry import count_refusal, log_fault, metrics, metrics_are_gone
@@ -38,7 +38,6 @@ _REPLACED = {b"server", b"x-request-id", b"cache-control", b"x-bentoml-request-i
 # Without these, a page of another origin cannot read an error.
 _CORS = (b"access-control-", b"vary")
 _MEDIA_TYPE = MEDIA_TYPE.encode()
-_HEALTH = {"/livez", "/readyz", "/healthz"}
 
 
 @dataclass(frozen=True)
@@ -241,10 +240,9 @@ def _address(scope: Scope) -> tuple[str, int] | None:
 
 
 def known_paths(app: Starlette, settings: Settings) -> dict[str, KnownPath]:
-    """List each path of an application, the files of its mounts included."""
+    """List each path of an application; no folder of files is open."""
     from starlette.applications import Starlette
     from starlette.routing import Mount, Route
-    from starlette.staticfiles import StaticFiles
 
     methods: dict[str, frozenset[str]] = {}
     for route in app.routes:
@@ -254,11 +252,6 @@ def known_paths(app: Starlette, settings: Settings) -> dict[str, KnownPath]:
             for inner in route.app.routes:
                 if isinstance(inner, Route):
                     methods[route.path + inner.path] = frozenset(inner.methods or ())
-        elif isinstance(route, Mount) and isinstance(route.app, StaticFiles):
-            folder = Path(str(route.app.directory))
-            for file in folder.rglob("*"):
-                path = f"{route.path}/{file.relative_to(folder).as_posix()}"
-                methods[path] = frozenset({"GET", "HEAD"})
     paths = {}
     for path, allowed in methods.items():
         access = _access(path, settings)
@@ -268,7 +261,7 @@ def known_paths(app: Starlette, settings: Settings) -> dict[str, KnownPath]:
 
 
 def _access(path: str, settings: Settings) -> Access:
-    if path in _HEALTH:
+    if path in HEALTH:
         return "open"
     if path == "/metrics":
         return settings.metrics

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Headers = Iterable[tuple[bytes, bytes]]
 
+# Small, and asked by whoever decides about this process.
+HEALTH = {"/livez", "/readyz", "/healthz"}
 # octet-stream is generic; the type of a file is always read from its bytes.
 RAW = ("application/dicom", "application/octet-stream")
 # The longest boundary has 70; the parser needs 86 ms for the worst 32 kB. The rest is cut off.
@@ -48,6 +50,7 @@ class Gate:
         self.app = app
         self._settings = settings
         self._n_answering = 0
+        self._n_shown = 0
         self._room = Room(settings.bodies_mb * 1_000_000, settings.body_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,8 +59,11 @@ class Gate:
         Raises:
             RequestError: it cannot pass.
         """
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["type"] != "http" or scope.get("path") in HEALTH:
             await self.app(scope, receive, send)
+            return
+        if scope["method"] != "POST":
+            await self._show(scope, receive, send)
             return
         headers = scope["headers"]
         media_type, boundary = read_media_type(headers)
@@ -78,6 +84,20 @@ class Gate:
                 scope.pop(UPLOAD, None)
         finally:
             place.leave()
+
+    async def _show(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a page, unless so many are being read as requests may be answered.
+
+        Raises:
+            Overloaded: there are.
+        """
+        if self._n_shown >= self._settings.concurrency:
+            raise Overloaded("too many pages are being read; try again in a second")
+        self._n_shown += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._n_shown -= 1
 
     def _check_room(self) -> None:
         if self._n_answering >= self._settings.concurrency:

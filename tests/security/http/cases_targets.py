@@ -53,6 +53,7 @@ PATHS = [
             "/static_content/%252e%252e/passwd",
             "/static_content/",
             "/static_content",
+            "/static_content/marked.min.js",
             "/livez\\..\\..",
             "/%ff%fe",
             "/%E2%82%AC",

@@ -106,6 +106,7 @@ class Connection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._socket.settimeout(limit_s)
         self._socket.connect((HOST, port))
+        self.port: int = self._socket.getsockname()[1]
         self._limit_s = limit_s
         self._received = b""
         self.end: End = "open"
@@ -192,6 +193,19 @@ class Connection:
         while self._has_more(deadline - time.monotonic()):
             self._receive()
         return self._received
+
+    def take(self, n_bytes: int) -> int:
+        """Read no more than so many of the bytes that are there, and forget them."""
+        if not self._has_more():
+            return 0
+        try:
+            n_read = len(self._socket.recv(n_bytes))
+        except OSError:
+            self.end = "reset"
+            return 0
+        if not n_read:
+            self.end = "closed"
+        return n_read
 
     def skip(self) -> None:
         """Read what is there, and forget it."""
