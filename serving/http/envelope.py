@@ -125,7 +125,7 @@ class Envelope:
         try:
             key = self._keys.check(scope["headers"])
         except Unauthorized:
-            self._rate.take(network)  # guessing keys is slowed down as well
+            self._rate.take(network)  # who guesses keys is told to slow down, too
             raise
         scope[CLIENT] = key or network
         self._rate.take(scope[CLIENT])

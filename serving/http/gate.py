@@ -67,11 +67,11 @@ class Gate:
             return
         headers = scope["headers"]
         media_type, boundary = read_media_type(headers)
-        self._check_room()
+        self._check_concurrency()
         place = self._room.enter(scope.get(CLIENT, ""))
         try:
             body = await self._receive_body(headers, receive, place)
-            self._check_room()  # many may have passed the first check together
+            self._check_concurrency()  # many may have passed the first check together
             self._n_answering += 1
             try:
                 query, received_at = scope["query_string"], time.perf_counter()
@@ -99,7 +99,7 @@ class Gate:
         finally:
             self._n_shown -= 1
 
-    def _check_room(self) -> None:
+    def _check_concurrency(self) -> None:
         if self._n_answering >= self._settings.concurrency:
             raise Overloaded("too many requests are being answered; try again in a second")
 
