@@ -16,7 +16,7 @@ _WORDS_OF = {
     "a T2* image": "STAR T2STAR SWI SWAN",
     "a perfusion image": "PERFUSION ASL CBF CBV RCBF RCBV RELCBF RELCBV MTT RELMTT TTP GBP PBP PEI"
     " NEI KTRANS",
-    "a projection": "MIP MINIP MAXIP PJN PROJECTION MAXIMUM MINIMUM",
+    "a projection": "MIP MINIP MNIP MAXIP PJN PROJECTION MAXIMUM MINIMUM",
     "a curved reformation": "CPR CURVED CURVEDMPR",
     "a fluid-attenuated image": "FLUIDATTENUATED",
     "a rendering": "VRT SSD VOLREN RENDER RENDERED RENDERING",

@@ -1,4 +1,8 @@
-"""Bring sagittal slices into one orientation: feet down, the patient's front to the left."""
+"""Bring slices into the one orientation that their plane has by custom.
+
+Sagittal: feet down, the patient's front to the left. Coronal: feet down, the patient's right to the
+left. Axial: back down, the patient's right to the left.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,12 @@ _AXES = {
     "H": (0.0, 0.0, 1.0),
     "F": (0.0, 0.0, -1.0),
 }
+# The axes along which the rows and the columns of a plane run, each with its sense.
+_STANDARD = (
+    ((1, 1), (2, -1)),  # sagittal: to the back, to the feet
+    ((0, 1), (2, -1)),  # coronal: to the left, to the feet
+    ((0, 1), (1, 1)),  # axial: to the left, to the back
+)
 # Cosines are rounded: sums that differ by less are equal.
 _ROUNDING = 1e-4
 
@@ -78,7 +88,7 @@ def read_orientation(ds: Item) -> tuple[Orientation, list[str]]:
     """Find how a slice is turned into the standard orientation.
 
     Returns:
-        No turn where the orientation is unknown or not sagittal; and notes that say so.
+        No turn where the orientation is unknown or oblique; and notes that say so.
     """
     cosines = _image_orientation(ds)
     is_malformed = not cosines and values.text(ds, tags.IMAGE_ORIENTATION_PATIENT)
@@ -113,19 +123,21 @@ def _patient_orientation(ds: Item) -> Cosines | None:
 
 
 def to_standard(cosines: Cosines) -> Orientation | None:
-    """Find the turn after which rows run to the patient's back, and columns to the feet.
+    """Find the turn after which a row and a column run as the plane of a slice has it by custom.
 
     Args:
         cosines: of the direction of a row, and of a column.
 
     Returns:
-        One of eight turns; None if the slice is more than 45 degrees from sagittal.
+        One of eight turns; None if the slice is more than 45 degrees from each of the three planes.
     """
-    _, row_y, row_z, _, column_y, column_z = cosines
-    # Of two perpendicular units the normal is one, too: its square is 1/2 at 45 degrees.
-    if (row_y * column_z - row_z * column_y) ** 2 < 0.5 - _ROUNDING:
-        return None
-    upright, lying = abs(row_y) + abs(column_z), abs(row_z) + abs(column_y)
-    if lying > upright + _ROUNDING:
-        return Orientation(True, flips_rows=row_z > 0, flips_columns=column_y < 0)
-    return Orientation(False, flips_rows=column_z > 0, flips_columns=row_y < 0)
+    row, column = cosines[:3], cosines[3:]
+    for (x, x_sign), (y, y_sign) in _STANDARD:
+        # That of the normal across the plane: of two perpendicular units it is one, too, and its
+        # square is 1/2 at 45 degrees.
+        across = row[x] * column[y] - row[y] * column[x]
+        if across * across >= 0.5 - _ROUNDING:
+            is_transposed = abs(row[y]) + abs(column[x]) > abs(row[x]) + abs(column[y]) + _ROUNDING
+            down, right = (row, column) if is_transposed else (column, row)
+            return Orientation(is_transposed, down[y] * y_sign < 0, right[x] * x_sign < 0)
+    return None
