@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 # ones weigh less, by the square: 1 MB/s carries 1,000 slices of 1 kB each second, three times what
 # two cores can score, but only 30 of this size.
 FULL_BYTES = 32_768
-# Flows that are remembered; above this, those that the clock has passed are forgotten.
+# Flows that are remembered; above this, those that are little ahead of the clock are forgotten.
 _MANY_FLOWS = 4096
 
 
@@ -76,15 +76,18 @@ class FairQueue(Generic[Item]):
 
 
 class _Lane(Generic[Item]):
-    """Self-clocked fair queueing (Golestani 1994): the smallest tag is served first.
+    """Fair queueing (Demers, Keshav, Shenker 1989): the smallest tag is served first.
 
-    A tag is the last one of the same flow, or that of what is served now if it is higher, plus the
-    cost. A flow is a client's items of about one size: who shares an address with an attacker does
-    not wait for what the attacker got for little.
+    An item begins at the tag of the last one of its flow, or where the clock is if that is later;
+    its tag is the cost more. The clock is where the item that is served began: were it at its tag,
+    one tiny slice that is served in a gap would bring all others before the next ordinary one.
+
+    A flow is a client's items of about one size: who shares an address with an attacker does not
+    wait for what the attacker got for little.
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Item]] = []
+        self._heap: list[tuple[float, int, float, Item]] = []
         self._clock = 0.0
         self._last: dict[tuple[bytes | str, int], float] = {}
         self._order = count()
@@ -95,14 +98,21 @@ class _Lane(Generic[Item]):
     def put(self, item: Item, claim: Claim) -> None:
         n_bytes = min(max(claim.n_bytes, 1), FULL_BYTES)
         flow = claim.client, n_bytes.bit_length()
-        tag = max(self._clock, self._last.get(flow, 0.0)) + (FULL_BYTES / n_bytes) ** 2
+        start = max(self._clock, self._last.get(flow, 0.0))
+        tag = start + (FULL_BYTES / n_bytes) ** 2
         if len(self._last) >= _MANY_FLOWS:
-            self._last = {each: last for each, last in self._last.items() if last > self._clock}
+            self._forget()
         self._last[flow] = tag
-        heappush(self._heap, (tag, next(self._order), item))
+        heappush(self._heap, (tag, next(self._order), start, item))
+
+    def _forget(self) -> None:
+        """Keep the flows that are ahead by more than one ordinary slice, unless too many are."""
+        ahead = {flow: tag for flow, tag in self._last.items() if tag > self._clock + 1}
+        self._last = ahead if len(ahead) < _MANY_FLOWS // 2 else {}
 
     def get(self) -> Item:
-        self._clock, _, item = heappop(self._heap)
+        _, _, start, item = heappop(self._heap)
+        self._clock = max(self._clock, start)
         if not self._heap:
             self._clock = 0.0
             self._last.clear()
@@ -112,8 +122,8 @@ class _Lane(Generic[Item]):
         last = max(self._heap)
         self._heap.remove(last)
         heapify(self._heap)
-        return last[2]
+        return last[-1]
 
     def discard(self, is_gone: Callable[[Item], bool]) -> None:
-        self._heap = [entry for entry in self._heap if not is_gone(entry[2])]
+        self._heap = [entry for entry in self._heap if not is_gone(entry[-1])]
         heapify(self._heap)

@@ -69,6 +69,16 @@ def test_many_clients_with_tiny_slices_have_together_less_than_one_with_ordinary
     assert served == {"slice": 60}
 
 
+def test_a_tiny_slice_that_is_served_in_a_gap_brings_no_others_forward() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for number in range(60):
+        queue.put("tiny", Claim(f"client {number}", 1000))
+    for _ in range(30):
+        assert queue.get() == "tiny"
+        queue.put("slice", Claim("honest"))
+        assert queue.get() == "slice"
+
+
 def test_who_waited_longest_is_not_starved_by_dearer_newcomers() -> None:
     queue: FairQueue[str] = FairQueue()
     queue.put("small", Claim("small", FULL_BYTES // 4))
@@ -79,12 +89,11 @@ def test_who_waited_longest_is_not_starved_by_dearer_newcomers() -> None:
     assert served.count("slice") == 15  # 16 times the cost
 
 
-def test_clients_without_number_are_forgotten_once_the_clock_has_passed_them() -> None:
+def test_clients_without_number_are_forgotten() -> None:
     queue: FairQueue[str] = FairQueue()
     queue.put("stays", Claim("stays", 1))
     for number in range(10_000):
-        queue.put("x", Claim(str(number)))
-        queue.get()
+        queue.put("x", Claim(str(number), 1000 if number % 2 else FULL_BYTES))
     assert len(queue._first._last) <= 4097
 
 

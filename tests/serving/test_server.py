@@ -33,6 +33,8 @@ def server(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     (home / "models").symlink_to(model_store / "models")
     log = home / "log.txt"
     environ = {"BENTOML_HOME": str(home), "SPINE_DRAIN_S": str(Settings().drain_s)}
+    # For files that are still read when the client goes or the signal comes.
+    environ |= {"SPINE_MAX_FRAMES": "1800", "SPINE_DEADLINE_S": "60"}
     with serve(log, **environ) as (url, process):
         yield url, process, log
 
@@ -163,7 +165,7 @@ def wait_until_decoding(url: str, before: float) -> None:
 def test_a_client_that_goes_away_is_counted_and_forgotten(server: Server, file: Path) -> None:
     url = server[0]
     host, port = url.removeprefix("http://").split(":")
-    data = make_dicom(noise((300, 64, 64)))
+    data = make_dicom(noise((1800, 64, 64)))
     head = (
         "POST /predict HTTP/1.1\r\nHost: spine.test\r\nContent-Type: application/dicom\r\n"
         f"Content-Length: {len(data)}\r\n\r\n"
@@ -181,7 +183,7 @@ def test_a_client_that_goes_away_is_counted_and_forgotten(server: Server, file: 
 
 def test_sigterm_answers_what_is_in_flight_and_ends_clean(server: Server) -> None:
     url, process, log = server
-    many = make_dicom(noise((300, 64, 64)))
+    many = make_dicom(noise((1800, 64, 64)))
     before = n_decoded(url)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(httpx.post, f"{url}/predict", files={"file": many}, timeout=30)
