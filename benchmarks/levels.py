@@ -167,7 +167,7 @@ def _table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", help="A tag, or a .bentomodel file; the released model by default.")
 @click.option("--trained-on", is_flag=True, help="Of the patients whom the model was trained on.")
