@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.tables import header, line
-from model.levels.levels import Levels, find_levels
-from model.levels.orientation import Frame, quarter_turns
+from model.levels.levels import Frame, Levels, find_levels
 from model.runtime import LoadedModel
 from preprocessing import Slice, to_input
 from preprocessing.transforms import fitted_shape
@@ -81,7 +80,7 @@ def measure(model: LoadedModel, folder: Path, *, trained_on: bool) -> Iterator[C
     for source, image in iterate_slices([folder / "dicom"], chosen):
         row, (tissues, frame) = rows[Path(source.path).name], segment(model, image)
         began = time.process_time()
-        levels = find_levels(tissues, frame, quarter_turns(image.facts.image_orientation_patient))
+        levels = find_levels(tissues, frame)
         ms = 1000 * (time.process_time() - began)
         n_true, is_lowest_right = n_graded[row["patient"]], None
         if row["mask"]:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from model.levels.column import FloatArray, find_column
 from model.levels.discs import Discs, find_discs
-from model.levels.orientation import Frame, turn_back
 
 NO_COLUMN = "no vertebral column is seen"
 NO_DISC = "no intervertebral disc is seen"
@@ -17,6 +16,19 @@ NO_DISC = "no intervertebral disc is seen"
 # The gap of a level lies within these multiples of the median; half of it follows the line through
 # all gaps, because they grow steadily towards the sacrum.
 _GAP_RANGE = (0.75, 1.3)
+
+
+class Frame(NamedTuple):
+    """The part of a map that shows the picture, not padding.
+
+    Edges in pixels, with pixel centres at whole numbers: a map of 96 rows reaches from -0.5 to
+    95.5.
+    """
+
+    top: float
+    bottom: float
+    left: float
+    right: float
 
 
 class Levels(NamedTuple):
@@ -47,42 +59,38 @@ class Levels(NamedTuple):
     reason: str
 
 
-def find_levels(tissues: FloatArray, frame: Frame | None = None, turns: int = 0) -> Levels:
+def find_levels(tissues: FloatArray, frame: Frame | None = None) -> Levels:
     """Find the levels of one slice.
 
     SPIDER's masks, by which the networks learned, leave the sacrum out: the column ends with L5/S1.
 
     Args:
-        tissues: probabilities of background, vertebra, canal, disc, [4, H, W].
+        tissues: probabilities of background, vertebra, canal, disc, [4, H, W], feet down, as
+            `preprocessing` turns every sagittal slice; the front may be on either side.
         frame: which part of the map shows the picture; all of it by default. A disc that its edge
             cuts off is left out.
-        turns: how often np.rot90 must turn the map until the feet are below
-            (`orientation.quarter_turns`).
     """
-    shape = (tissues.shape[1], tissues.shape[2])
-    frame = frame or Frame(-0.5, shape[0] - 0.5, -0.5, shape[1] - 0.5)
-    upright = np.rot90(tissues, turns, axes=(1, 2)) if turns else tissues
-    column = find_column(upright)
+    column = find_column(tissues)
     if column is None:
         return _none(NO_COLUMN)
-    top, bottom, left, right = frame.turned(turns, shape)
     y, x = column.centres.T
+    if frame is None:
+        frame = Frame(-0.5, tissues.shape[1] - 0.5, -0.5, tissues.shape[2] - 0.5)
+    top, bottom, left, right = frame
     discs = find_discs(column, (y >= top) & (y <= bottom) & (x >= left) & (x <= right))
     if discs is None:
         return _none(NO_DISC)
-    centres, along = turn_back(discs.centres, discs.along, turns, shape)
-    # Without a canal, the front is to the left, as radiologists look at sagittal slices.
+    # Without a canal, the front is to the left, where preprocessing puts it.
     side = column.canal_side or 1
-    front = side * np.stack([along[:, 1], -along[:, 0]], axis=1)
     return Levels(
-        numbers=np.arange(len(centres), 0, -1),
-        centres=centres,
-        along=along,
-        front=front,
+        numbers=np.arange(len(discs.centres), 0, -1),
+        centres=discs.centres,
+        along=discs.along,
+        front=side * np.stack([discs.along[:, 1], -discs.along[:, 0]], axis=1),
         gap=_gaps(discs, column.width),
         depth=discs.depth,
         is_seen=discs.is_seen,
-        bodies=(centres[1:] + centres[:-1]) / 2,
+        bodies=(discs.centres[1:] + discs.centres[:-1]) / 2,
         is_certain=discs.shows_end,
         reason="",
     )
