@@ -1,7 +1,8 @@
 """Count the discs that a model finds against radiologists' gradings: `-m benchmarks.levels --help`.
 
 The number of graded levels of a patient is the number of discs that its slices show; where a slice
-has a mask, its discs are counted there.
+has a mask, its discs are counted there. With --taught the segmentation is that of a network that
+learns nothing else (training/networks/anatomy.py), trained now on the model's training patients.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,12 @@ from model.levels.levels import Frame, Levels, find_levels
 from model.runtime import LoadedModel
 from preprocessing import Slice, to_input
 from preprocessing.transforms import fitted_shape
+from training.data.collection import Collection
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Slices [1, 1, S, S] in [0, 1] -> logits of the tissues, [4, S/2, S/2].
+Segment = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _DISC = 3  # in a mask
 _SMALLEST = 15  # pixels of the model's input: less of a disc is a partial volume
@@ -55,50 +61,85 @@ class Counted:
     ms: float
 
 
-def measure(model: LoadedModel, folder: Path, *, trained_on: bool) -> Iterator[Counted]:
+def measure(
+    model: LoadedModel, folder: Path, *, trained_on: bool = False, taught: bool = False
+) -> Iterator[Counted]:
     """Find the levels of each slice of a folder like SPIDER's: dicom, masks, two tables.
 
     Args:
         model: whose segmentation is used, and whose seed tells who was held out.
         folder: with dicom, masks, manifest.csv and gradings.csv.
         trained_on: of the patients whom the model was trained on, instead of those held out.
+        taught: by a network that is trained now, on the patients whom the model was trained on.
     """
     from training.config import FitConfig
     from training.data.collection import iterate_slices, load_images
     from training.data.labels import fit_mask, read_mask
     from training.data.split import split_groups
 
-    images = load_images([folder / "dicom"], model.spec.input)
+    size, data = model.spec.input.size, [folder / "dicom"]
+    images = load_images(data, model.spec.input)
     split = split_groups(
         [source.group for source in images.sources],
         seed=model.spec.provenance.seed,
         holdout_fraction=FitConfig().holdout_fraction,
     )
+    segment: Segment = lambda x: model.compute(x).tissues[0]  # noqa: E731 - one of two
+    if taught:
+        segment = _teach(model, images, split.train, folder)
     rows = {Path(row["path"]).name: row for row in _table(folder / "manifest.csv")}
     n_graded = Counter(row["patient"] for row in _table(folder / "gradings.csv"))
     chosen = [images.sources[i] for i in (split.train if trained_on else split.holdout)]
-    for source, image in iterate_slices([folder / "dicom"], chosen):
-        row, (tissues, frame) = rows[Path(source.path).name], segment(model, image)
+    for source, image in iterate_slices(data, chosen):
+        row = rows[Path(source.path).name]
+        tissues = _softmax(segment(to_input(image, model.spec.input)[None]))
         began = time.process_time()
-        levels = find_levels(tissues, frame)
+        levels = find_levels(tissues, frame_of(image, size))
         ms = 1000 * (time.process_time() - began)
         n_true, is_lowest_right = n_graded[row["patient"]], None
         if row["mask"]:
             mask = read_mask(folder / row["mask"])
-            discs = discs_of_mask(fit_mask(mask, image.spacing_mm, model.spec.input.size))
+            discs = discs_of_mask(fit_mask(mask, image.spacing_mm, size))
             n_true, is_lowest_right = len(discs), is_on_lowest(levels, discs)
         found = (len(levels.numbers), n_true, levels.is_certain, is_lowest_right)
         yield Counted(row["contrast"], row["patient"], *found, ms)
 
 
-def segment(model: LoadedModel, image: Slice) -> tuple[NDArray[np.floating], Frame]:
-    """Return the probabilities of the tissues, [4, S/2, S/2], and what of them is the picture."""
-    size = model.spec.input.size
-    logits = model.compute(to_input(image, model.spec.input)[None]).tissues[0]
-    odds = np.exp(logits - logits.max(axis=0))
+def _teach(
+    model: LoadedModel, images: Collection, train: NDArray[np.int64], folder: Path
+) -> Segment:
+    """Train a network for the anatomy alone."""
+    import torch
+
+    from training.data.labels import label_by_masks
+    from training.data.training_set import TrainingSet
+    from training.networks.anatomy import fit_anatomy
+
+    seed = model.spec.provenance.seed
+    with tempfile.TemporaryDirectory(prefix="levels-") as cache:
+        labels = label_by_masks(images, [folder / "dicom"], folder / "masks", Path(cache))
+        one = np.zeros(len(train), np.int64)  # of a series or kind: nothing is drawn by them
+        data = TrainingSet(images.x, np.load(labels), train, one, one)
+    network = fit_anatomy(data, model.spec.inspector, seed=(seed, 0))
+
+    def segment(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = network(torch.from_numpy(x)).anatomy[0].numpy()
+        return logits
+
+    return segment
+
+
+def frame_of(image: Slice, size: int) -> Frame:
+    """Return what of the tissues' map, [size / 2, size / 2], is the picture."""
     height, width = fitted_shape(image.pixels.shape, image.spacing_mm, size)
-    edges = ((size - height) // 2, (size + height) // 2, (size - width) // 2, (size + width) // 2)
-    return odds / odds.sum(axis=0), Frame(*(edge / 2 - 0.5 for edge in edges))
+    top, left = (size - height) // 2, (size - width) // 2
+    return Frame(*(edge / 2 - 0.5 for edge in (top, top + height, left, left + width)))
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    odds = np.exp(logits - logits.max(axis=0))
+    return np.asarray(odds / odds.sum(axis=0))
 
 
 def discs_of_mask(mask: NDArray[np.uint8]) -> NDArray[np.floating]:
@@ -170,15 +211,17 @@ def _table(path: Path) -> list[dict[str, str]]:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", help="A tag, or a .bentomodel file; the released model by default.")
 @click.option("--trained-on", is_flag=True, help="Of the patients whom the model was trained on.")
+@click.option("--taught", is_flag=True, help="Train a network for the anatomy alone; ten minutes.")
 @click.option("--json", "as_json", is_flag=True, help="Print every slice as JSON.")
-def main(folder: Path, model: str | None, trained_on: bool, as_json: bool) -> None:
+def main(folder: Path, model: str | None, trained_on: bool, taught: bool, as_json: bool) -> None:
     """Find the levels of all slices of FOLDER (dicom, masks, manifest.csv, gradings.csv).
 
     Example: python -m benchmarks.levels data/spider
     """
     from training.data.teacher import RELEASED, load_teacher
 
-    slices = list(measure(load_teacher(model or str(RELEASED)), folder, trained_on=trained_on))
+    teacher = load_teacher(model or str(RELEASED))
+    slices = list(measure(teacher, folder, trained_on=trained_on, taught=taught))
     if as_json:
         click.echo(json.dumps([asdict(counted) for counted in slices], indent=1))
     else:

@@ -68,7 +68,7 @@ def test_a_folder_of_phantoms_is_measured(tmp_path: Path, released: LoadedModel)
                 writer.writerows(
                     [manifest] if name == "manifest" else [[number, i] for i in range(7)]
                 )
-    slices = list(measure(released, tmp_path, trained_on=False))
+    slices = list(measure(released, tmp_path))
     assert 1 <= len(slices) < N_PHANTOMS / 2
     assert {one.n_true for one in slices} == {7}
     # Phantoms are foreign to the released model, yet it sees the column of most.
