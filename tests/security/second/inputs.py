@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -212,3 +212,25 @@ def compressed(pixels: Pixels, syntax: str, frames: Iterable[bytes], **changes: 
     value = b"".join(map(fragment, (b"", *even))) + DELIMITER
     made = Element(pixel_element(pixels[..., :1, :1]).tag, b"OB", value, UNDEFINED)
     return part10(encode(elements(pixels, made, **changes)), syntax)
+
+
+def out_of_scope(line: int, name: str, build: Build, *names: str, secret: str = "") -> Input:
+    """Describe a file that is answered, and whose reason names one of these keywords."""
+    return Input(line, name, build, in_scope=False, names=names, secret=secret)
+
+
+def still_in_scope(line: int, name: str, build: Build) -> Input:
+    """Describe an honest file."""
+    return Input(line, name, build, in_scope=True)
+
+
+def changed(line: int, name: str, names: tuple[str, ...], **changes: Any) -> Input:
+    """Describe a slice with changes: out of scope for a reason with one of the names, if any."""
+    build = partial(mr, **changes)
+    return out_of_scope(line, name, build, *names) if names else still_in_scope(line, name, build)
+
+
+def typed(**values: Any) -> dict[str, Any]:
+    """Make the macro that tells the kind of a frame (PS3.3 C.8.13.5.1)."""
+    ordinary = {"FrameType": "ORIGINAL\\PRIMARY\\T2\\NONE", "ComplexImageComponent": "MAGNITUDE"}
+    return {"MRImageFrameTypeSequence": ordinary | {"AcquisitionContrast": "T2"} | values}

@@ -1,4 +1,4 @@
-"""Kinds of pictures, regions, ages and mixed objects (lines 13 to 15 of issue 14)."""
+"""Pictures of other kinds than an ordinary slice (line 13 of issue 14)."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from tests.dicom_files import noise
 from tests.security.files.corpus_files import IMPLICIT, STORAGE, Element, element, encode, part10
 from tests.security.second.inputs import (
-    SHAPE,
-    Build,
     Input,
-    Pixels,
+    changed,
     coded,
     elements,
     enhanced,
-    items,
     mr,
-    orientation,
+    out_of_scope,
     picture,
+    still_in_scope,
+    typed,
 )
 
 TYPE = ("ImageType",)
-AXIAL, CORONAL = (1.0, 0, 0, 0, 1, 0), (1.0, 0, 0, 0, 0, -1)
+# A vendor's place has no keyword.
+B_VALUE = ("DiffusionBValue", "b-value", "b value", "0019,", "0043,", "2001,")
 
 
 def cases() -> Iterator[Input]:
@@ -36,23 +35,6 @@ def cases() -> Iterator[Input]:
     yield from _diffusion()
     yield from _other_fields()
     yield from _frames_of_a_kind()
-    yield from _regions()
-    yield from _ages()
-    yield from _mixed()
-
-
-def _out(line: int, name: str, build: Build, *names: str, secret: str = "") -> Input:
-    return Input(line, name, build, in_scope=False, names=names, secret=secret)
-
-
-def _in(line: int, name: str, build: Build) -> Input:
-    return Input(line, name, build, in_scope=True, is_noted=False)
-
-
-def _changed(line: int, name: str, names: tuple[str, ...], **changes: Any) -> Input:
-    """Out of scope if there are names of which the reason must hold one."""
-    build = partial(mr, **changes)
-    return _out(line, name, build, *names) if names else _in(line, name, build)
 
 
 # PS3.3 C.7.6.1.1.2, C.8.3.1.1.1 (with its defined terms) and C.8.13.3.1.1, and vendors' terms.
@@ -114,11 +96,11 @@ original\primary\m
 
 def _image_types() -> Iterator[Input]:
     for text in OUT_TYPES:
-        yield _changed(13, f"ImageType {text!r}", TYPE, ImageType=text)
+        yield changed(13, f"ImageType {text!r}", TYPE, ImageType=text)
     for text in IN_TYPES:
-        yield _changed(13, f"ImageType {text!r} stays", (), ImageType=text)
-    yield _changed(13, "no ImageType", (), ImageType=None)
-    yield _changed(13, "an empty ImageType", (), ImageType="")
+        yield changed(13, f"ImageType {text!r} stays", (), ImageType=text)
+    yield changed(13, "no ImageType", (), ImageType=None)
+    yield changed(13, "an empty ImageType", (), ImageType="")
 
 
 def _sequences() -> Iterator[Input]:
@@ -141,18 +123,18 @@ def _sequences() -> Iterator[Input]:
     for name, values in kinds.items():
         keywords = ("ScanningSequence", "SequenceVariant", "FlipAngle")
         changes = dict(zip((*keywords, "RepetitionTime", "EchoTime"), values, strict=True))
-        yield _changed(13, name, gradient, **changes)
+        yield changed(13, name, gradient, **changes)
     flips = {"FlipAngle": "20", "RepetitionTime": "600", "EchoTime": "20"}
     names = ("FlipAngle", "EchoTime")
-    yield _changed(13, "T2* without ScanningSequence", names, ScanningSequence=None, **flips)
+    yield changed(13, "T2* without ScanningSequence", names, ScanningSequence=None, **flips)
     for angle in ("90", "111", "150", "180"):
-        yield _changed(13, f"spin echo of {angle} degrees stays", (), FlipAngle=angle)
+        yield changed(13, f"spin echo of {angle} degrees stays", (), FlipAngle=angle)
     t1 = {"FlipAngle": "70", "RepetitionTime": "550", "EchoTime": "11"}
-    yield _changed(13, "T1 spin echo of 70 degrees stays", (), **t1)
-    yield _changed(13, "T1 spin echo stays", (), **(t1 | {"FlipAngle": "90"}))
-    yield _changed(13, "no ScanningSequence stays", (), ScanningSequence=None)
-    yield _changed(13, "no FlipAngle stays", (), FlipAngle=None)
-    yield _changed(13, "MP in the variant stays", (), SequenceVariant="SK\\SP\\MP\\OSP")
+    yield changed(13, "T1 spin echo of 70 degrees stays", (), **t1)
+    yield changed(13, "T1 spin echo stays", (), **(t1 | {"FlipAngle": "90"}))
+    yield changed(13, "no ScanningSequence stays", (), ScanningSequence=None)
+    yield changed(13, "no FlipAngle stays", (), FlipAngle=None)
+    yield changed(13, "MP in the variant stays", (), SequenceVariant="SK\\SP\\MP\\OSP")
 
 
 def _private(group: int, creator: str, at: int, vr: bytes, value: bytes, block: int = 0x10) -> Any:
@@ -180,10 +162,9 @@ def _diffusion() -> Iterator[Input]:
         "DiffusionBValue": (element("DiffusionBValue", 400.0),),
     }
     for name, added in out.items():
-        keywords = ("DiffusionBValue", "b-value", "b value")
-        yield _out(13, name, partial(mr, *added), *keywords)
+        yield out_of_scope(13, name, partial(mr, *added), *B_VALUE)
     implicit = partial(_implicit, *philips(b"FL", b800))
-    yield _out(13, "Philips b 800, implicit", implicit, "DiffusionBValue", "b-value", "b value")
+    yield out_of_scope(13, "Philips b 800, implicit", implicit, *B_VALUE)
     # What ordinary slices of these vendors hold at the same places.
     stay = {
         "GE's zeros": ge(b"IS", b"0\\0\\0\\0 "),
@@ -199,7 +180,7 @@ def _diffusion() -> Iterator[Input]:
         "a DiffusionBValue of 0": (element("DiffusionBValue", 0.0),),
     }
     for name, added in stay.items():
-        yield _in(13, f"{name} stays", partial(mr, *added))
+        yield still_in_scope(13, f"{name} stays", partial(mr, *added))
 
 
 def _implicit(*added: Element) -> bytes:
@@ -225,65 +206,59 @@ def _page(**changes: Any) -> bytes:
 def _other_fields() -> Iterator[Input]:
     agent = ("ContrastBolusAgent",)
     for text in ("GADOVIST 1.0", "Gd-DTPA", "Dotarem", "8 ML GADOBUTROL"):
-        yield _changed(13, f"gadolinium: {text}", agent, ContrastBolusAgent=text)
+        yield changed(13, f"gadolinium: {text}", agent, ContrastBolusAgent=text)
     code = coded("ContrastBolusAgentSequence", "C-B0317", "SRT", "Gadolinium")
-    yield _out(13, "gadolinium by its code", partial(mr, code), "ContrastBolusAgent")
-    yield _changed(13, "an empty ContrastBolusAgent stays", (), ContrastBolusAgent="")
+    yield out_of_scope(13, "gadolinium by its code", partial(mr, code), "ContrastBolusAgent")
+    yield changed(13, "an empty ContrastBolusAgent stays", (), ContrastBolusAgent="")
     burned = ("BurnedInAnnotation", "ImageType", "ConversionType", "SOPClassUID")
-    yield _out(13, "burned-in text", partial(mr, BurnedInAnnotation="YES"), "BurnedInAnnotation")
+    yield out_of_scope(
+        13, "burned-in text", partial(mr, BurnedInAnnotation="YES"), "BurnedInAnnotation"
+    )
     capture = partial(_capture, BurnedInAnnotation="YES", ImageType="DERIVED\\SECONDARY")
-    yield _out(13, "a screenshot with burned-in text", capture, *burned)
+    yield out_of_scope(13, "a screenshot with burned-in text", capture, *burned)
     saved = partial(_capture, ImageType="DERIVED\\SECONDARY\\SCREEN SAVE")
-    yield _out(13, "a screen save", saved, *burned)
+    yield out_of_scope(13, "a screen save", saved, *burned)
     page = partial(_page, ImageType="DERIVED\\SECONDARY\\REPORT", BurnedInAnnotation="YES")
-    yield _out(13, "a report page", page, *burned)
+    yield out_of_scope(13, "a report page", page, *burned)
     # A slice that came through a secondary capture is not refused; PS3.3 C.8.6 tells no more.
     plain = partial(mr, SOPClassUID=STORAGE + "7", BurnedInAnnotation="NO")
     yield Input(13, "a secondary capture without text", plain)
-    yield _changed(13, "BurnedInAnnotation NO stays", (), BurnedInAnnotation="NO")
+    yield changed(13, "BurnedInAnnotation NO stays", (), BurnedInAnnotation="NO")
     contrast = ("AcquisitionContrast",)
     for text in ("DIFFUSION", "PERFUSION", "T2_STAR", "TOF", "FLOW_ENCODED"):
-        yield _changed(13, f"AcquisitionContrast {text}", contrast, AcquisitionContrast=text)
-    yield _changed(13, "AcquisitionContrast T2 stays", (), AcquisitionContrast="T2")
+        yield changed(13, f"AcquisitionContrast {text}", contrast, AcquisitionContrast=text)
+    yield changed(13, "AcquisitionContrast T2 stays", (), AcquisitionContrast="T2")
     component = ("ComplexImageComponent",)
     for text in ("PHASE", "IMAGINARY"):
-        yield _changed(13, f"ComplexImageComponent {text}", component, ComplexImageComponent=text)
+        yield changed(13, f"ComplexImageComponent {text}", component, ComplexImageComponent=text)
     magnitude = {"ComplexImageComponent": "MAGNITUDE"}
-    yield _changed(13, "ComplexImageComponent MAGNITUDE stays", (), **magnitude)
+    yield changed(13, "ComplexImageComponent MAGNITUDE stays", (), **magnitude)
     gray = frozenset({"not_grayscale"})
     for text in ("COLOR", "TRUE_COLOR"):
         colour = partial(mr, SOPClassUID=STORAGE + "4.1", PixelPresentation=text)
         yield Input(13, f"PixelPresentation {text}", colour, gray)
-    yield _changed(13, "PixelPresentation MONOCHROME stays", (), PixelPresentation="MONOCHROME")
-
-
-def _typed(**values: Any) -> dict[str, Any]:
-    ordinary = {"FrameType": "ORIGINAL\\PRIMARY\\T2\\NONE", "ComplexImageComponent": "MAGNITUDE"}
-    return {"MRImageFrameTypeSequence": ordinary | {"AcquisitionContrast": "T2"} | values}
-
-
-PHASE = _typed(FrameType="ORIGINAL\\PRIMARY\\PHASE MAP\\NONE", ComplexImageComponent="PHASE")
+    yield changed(13, "PixelPresentation MONOCHROME stays", (), PixelPresentation="MONOCHROME")
 
 
 def _frames_of_a_kind() -> Iterator[Input]:
     """Enhanced objects whose frames are all of one other kind, by the macro of the frame."""
     one = picture()[None]
     shared: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-        "FrameType ADC": (_typed(FrameType="DERIVED\\PRIMARY\\DIFFUSION\\ADC"), ("FrameType",)),
+        "FrameType ADC": (typed(FrameType="DERIVED\\PRIMARY\\DIFFUSION\\ADC"), ("FrameType",)),
         "FrameType MIP": (
-            _typed(FrameType="DERIVED\\PRIMARY\\T2\\MAXIMUM_IP"),
+            typed(FrameType="DERIVED\\PRIMARY\\T2\\MAXIMUM_IP"),
             ("FrameType",),
         ),
         "FrameType FAT": (
-            _typed(FrameType="DERIVED\\PRIMARY\\FAT\\DIXON"),
+            typed(FrameType="DERIVED\\PRIMARY\\FAT\\DIXON"),
             ("FrameType",),
         ),
         "a phase frame": (
-            _typed(ComplexImageComponent="PHASE"),
+            typed(ComplexImageComponent="PHASE"),
             ("ComplexImageComponent",),
         ),
         "a contrast of diffusion": (
-            _typed(AcquisitionContrast="DIFFUSION"),
+            typed(AcquisitionContrast="DIFFUSION"),
             ("AcquisitionContrast",),
         ),
         "MRDiffusionSequence": (
@@ -292,134 +267,9 @@ def _frames_of_a_kind() -> Iterator[Input]:
         ),
     }
     for name, (macro, names) in shared.items():
-        yield _out(13, f"enhanced, {name}", partial(enhanced, one, macro), *names)
+        yield out_of_scope(13, f"enhanced, {name}", partial(enhanced, one, macro), *names)
         build = partial(enhanced, one, None, [macro])
-        yield _out(13, f"enhanced, {name} of the frame", build, *names)
-    yield _in(13, "enhanced T2 stays", partial(enhanced, one))
+        yield out_of_scope(13, f"enhanced, {name} of the frame", build, *names)
+    yield still_in_scope(13, "enhanced T2 stays", partial(enhanced, one))
     b0 = {"MRDiffusionSequence": {"DiffusionBValue": 0.0}}
-    yield _in(13, "enhanced with a b of 0 stays", partial(enhanced, one, b0))
-
-
-# Body parts of PS3.16 annex L, and others that sites write in their place.
-OTHER_PARTS = """
-CSPINE TSPINE CTSPINE SSPINE COCCYX HEAD BRAIN NECK SKULL JAW MANDIBLE MAXILLA EYE EAR NOSE ORBIT
-FACE CLAVICLE SCAPULA STERNUM RIB LUNG HEART AORTA THYROID FINGER THUMB TOE PATELLA FEMUR TIBIA
-FIBULA RADIUS ULNA CALCANEUS BLADDER SPLEEN GALLBLADDER LIVER RECTUM COLON ESOPHAGUS STOMACH SCROTUM
-TESTIS PENIS KNEE HIP SHOULDER BREAST PROSTATE WHOLEBODY HEADNECK CHESTABDOMEN
-""".strip().split()
-LUMBAR_PARTS = ["LSPINE", "LSSPINE", "lspine", "LUMBAR SPINE", "L-SPINE", "SPINE", "LWS", "", None]
-
-
-def _regions() -> Iterator[Input]:
-    part, region = "BodyPartExamined", "AnatomicRegion"
-    for text in OTHER_PARTS:
-        # The reason of the first version named the region in words; the field's keyword is allowed.
-        build = partial(mr, BodyPartExamined=text)
-        yield Input(14, f"BodyPartExamined {text}", build, in_scope=False)
-    for lumbar in LUMBAR_PARTS:
-        yield _changed(14, f"BodyPartExamined {lumbar!r} stays", (), BodyPartExamined=lumbar)
-    out = {
-        "cervical, SCT": ("122494005", "SCT", "Cervical spine"),
-        "cervical, SRT": ("T-11501", "SRT", "Cervical spine"),
-        "cervical, SNM3": ("T-11501", "SNM3", "Cervical spine"),
-        "thoracic, SCT": ("122495006", "SCT", "Thoracic spine"),
-        "thoracic, SRT": ("T-11502", "SRT", "Thoracic spine"),
-        "coccyx, SCT": ("64688005", "SCT", "Coccyx"),
-        "head, SRT": ("T-D1100", "SRT", "Head"),
-        "brain, SCT": ("12738006", "SCT", "Brain"),
-        "knee, SCT": ("72696002", "SCT", "Knee"),
-        "shoulder, SRT": ("T-D2220", "SRT", "Shoulder"),
-        "prostate, SCT": ("41216001", "SCT", "Prostate"),
-        "breast, SRT": ("T-04000", "SRT", "Breast"),
-        "neck, SCT": ("45048000", "SCT", "Neck"),
-    }
-    names = (region, "FrameAnatomy", part)
-    one = picture()[None]
-    for name, code in out.items():
-        made = coded("AnatomicRegionSequence", *code)
-        yield _out(14, f"region: {name}", partial(mr, made, BodyPartExamined=None), *names)
-        build = partial(enhanced, one, {"FrameAnatomySequence": made}, BodyPartExamined=None)
-        yield _out(14, f"frame's region: {name}", build, *names)
-        build = partial(enhanced, one, None, [{"FrameAnatomySequence": made}], BodyPartExamined="")
-        yield _out(14, f"region of the frame alone: {name}", build, *names)
-    cervical = coded("AnatomicRegionSequence", *out["cervical, SCT"])
-    yield _out(
-        14, "cervical by code, SPINE by word", partial(mr, cervical, BodyPartExamined="SPINE")
-    )
-    for name, code in {
-        "lumbar, SCT": ("122496007", "SCT", "Lumbar spine"),
-        "lumbar, SRT": ("T-11503", "SRT", "Lumbar spine"),
-        "spine, SCT": ("421060004", "SCT", "Spine"),
-        "lumbosacral, SCT": ("1217253001", "SCT", "Lumbo-sacral spine"),
-        "a code of the site": ("LWS", "99SITE", "Lendenwirbelsaeule"),
-    }.items():
-        made = coded("AnatomicRegionSequence", *code)
-        yield _in(14, f"region: {name} stays", partial(mr, made, BodyPartExamined=None))
-        build = partial(enhanced, one, {"FrameAnatomySequence": made}, BodyPartExamined=None)
-        yield _in(14, f"frame's region: {name} stays", build)
-    yield _in(
-        14, "an empty AnatomicRegionSequence stays", partial(mr, items("AnatomicRegionSequence"))
-    )
-
-
-def _ages() -> Iterator[Input]:
-    for age in ("012Y", "017Y", "001Y", "000Y", "011M", "120M", "006W", "020D", "012y"):
-        build = partial(mr, PatientAge=age)
-        yield _out(14, f"PatientAge {age}", build, "PatientAge", secret=age.strip("0YMWDy"))
-    for adult in ("018Y", "045Y", "099Y", "240M", "", None):
-        yield _changed(14, f"PatientAge {adult} stays", (), PatientAge=adult)
-    for age in ("12", "ABCY", "-12Y", "Y", "0x1Y", "\u0661\u0662\u0663Y"):
-        yield Input(14, f"PatientAge {age!r}", partial(mr, PatientAge=age))
-
-
-def _mixed() -> Iterator[Input]:
-    """Frames of other kinds, which are full of noise, do not answer for the object."""
-    good, bad = picture(), noise(SHAPE, seed=9)
-    diffusion = {"MRDiffusionSequence": {"DiffusionBValue": 1000.0}}
-    planes: dict[str, dict[str, Any]] = {
-        name: {"PlaneOrientationSequence": {"ImageOrientationPatient": orientation(cosines)}}
-        for name, cosines in {
-            "sagittal": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0),
-            "axial": AXIAL,
-            "coronal": CORONAL,
-        }.items()
-    }
-    knee = coded("AnatomicRegionSequence", "72696002", "SCT", "Knee")
-    lumbar = coded("AnatomicRegionSequence", "122496007", "SCT", "Lumbar spine")
-    objects: dict[str, list[tuple[Pixels, dict[str, Any]]]] = {
-        "magnitude, phase": [(good, _typed()), (bad, PHASE)],
-        "phase, magnitude": [(bad, PHASE), (good, _typed())],
-        "phase, magnitude, phase": [(bad, PHASE), (good, _typed()), (bad, PHASE)],
-        "a slice and an ADC map": [
-            (good, _typed()),
-            (bad, _typed(FrameType="DERIVED\\PRIMARY\\DIFFUSION\\ADC")),
-        ],
-        "three planes": [
-            (bad, planes["axial"]),
-            (good, planes["sagittal"]),
-            (bad, planes["coronal"]),
-        ],
-        "b of 0 and of 1000": [
-            (good, {"MRDiffusionSequence": {"DiffusionBValue": 0.0}}),
-            (bad, diffusion),
-        ],
-        "a spine and a knee": [
-            (bad, {"FrameAnatomySequence": knee}),
-            (good, {"FrameAnatomySequence": lumbar}),
-        ],
-    }
-    for name, frames in objects.items():
-        at = next(n for n, (pixels, _) in enumerate(frames, 1) if pixels is good)
-        macros = [macro for _, macro in frames]
-        build = partial(enhanced, np.stack([p for p, _ in frames]), None, macros, ImageType="MIXED")
-        yield Input(15, name, build, in_scope=True, same_as=mr, frame=at, n_in_scope=1)
-    two = np.stack([bad, bad])
-    build = partial(enhanced, two, None, [PHASE, PHASE])
-    names = ("ComplexImageComponent", "FrameType")
-    yield Input(15, "phase frames alone", build, in_scope=False, names=names, n_in_scope=0)
-    both = partial(enhanced, np.stack([good, good]), None, [_typed(), _typed()])
-    yield Input(15, "two ordinary frames", both, in_scope=True, same_as=mr, n_in_scope=2)
-    fifty = partial(
-        enhanced, np.stack([good] * 25 + [bad] * 25), None, [_typed()] * 25 + [PHASE] * 25
-    )
-    yield Input(15, "25 magnitudes, 25 phases", fifty, in_scope=True, same_as=mr, n_in_scope=25)
+    yield still_in_scope(13, "enhanced with a b of 0 stays", partial(enhanced, one, b0))

@@ -14,11 +14,23 @@ from tests.measured import Report
 from tests.security import process_tree
 from tests.security.files.corpus import OK, STATUS
 from tests.security.load.load import Answer, post
-from tests.security.second import inputs_costly, inputs_kinds, inputs_pixels
+from tests.security.second import (
+    inputs_costly,
+    inputs_geometry,
+    inputs_kinds,
+    inputs_preambles,
+    inputs_precision,
+    inputs_regions,
+    inputs_values,
+)
 from tests.security.second.inputs import Build, Input, mr
 from tests.security.servers import Server
 
-INPUTS = [*inputs_costly.cases(), *inputs_kinds.cases(), *inputs_pixels.cases()]
+_MODULES = (
+    *(inputs_costly, inputs_preambles, inputs_geometry, inputs_kinds, inputs_regions),
+    *(inputs_values, inputs_precision),
+)
+INPUTS = [each for module in _MODULES for each in module.cases()]
 CHEAP = [each for each in INPUTS if each.cpu_s is not None]
 ANSWERED = [each for each in INPUTS if each.cpu_s is None]
 # Of equal inputs of the networks; a share of the error.
