@@ -189,8 +189,8 @@ def _header(added: Element | bytes, syntax: str = EXPLICIT) -> bytes:
     if isinstance(added, Element):
         return part10(encode(elements(RAMP, added), encoding), syntax)
     made = elements(RAMP)
-    before = [each for each in made if each.tag < 0x00090000]
-    after = [each for each in made if each.tag > 0x00091000]
+    before = [each for each in made if each.tag < 0x00091000]
+    after = [each for each in made if each.tag > 0x0009FFFF]
     return part10(encode(before, encoding) + added + encode(after, encoding), syntax)
 
 
