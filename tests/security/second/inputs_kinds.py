@@ -171,7 +171,6 @@ def _diffusion() -> Iterator[Input]:
         "Philips' b of 0": philips(b"FL", b0),
         "an empty GE value": ge(b"IS", b""),
         "(0019,100C) of GE": _private(0x0019, "GEMS_ACQU_01", 0x0C, b"SS", b"\xf4\x01"),
-        "(2001,1003) of nobody": (Element(0x20011003, b"FL", b800),),
         "(0043,1039) of another": _private(0x0043, "OTHER", 0x39, b"IS", b"600 "),
         "a Siemens value in a block of another": (
             *_private(0x0019, "SIEMENS MR HEADER", 0x0B, b"IS", b"7 "),

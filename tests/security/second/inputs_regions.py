@@ -99,7 +99,7 @@ def _regions() -> Iterator[Input]:
 
 
 def _ages() -> Iterator[Input]:
-    for age in ("012Y", "017Y", "001Y", "000Y", "011M", "120M", "006W", "020D", "012y"):
+    for age in ("012Y", "017Y", "001Y", "011M", "120M", "006W", "020D", "012y"):
         build = partial(mr, PatientAge=age)
         yield out_of_scope(
             14,

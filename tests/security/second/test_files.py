@@ -1,4 +1,4 @@
-"""Each file of the second corpus, posted to a real server, is answered as issue 14 has it."""
+"""Each file of the second corpus, posted to a real server, is answered as it should be."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from tests.security.second import (
 )
 from tests.security.second.inputs import Build, Input, mr
 from tests.security.servers import Server
+
+pytestmark = pytest.mark.heavy
 
 _MODULES = (
     *(inputs_costly, inputs_preambles, inputs_geometry, inputs_kinds, inputs_regions),
@@ -129,7 +131,6 @@ def cpu_s(server: Server) -> float:
     return total / TICKS
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("each", params(CHEAP))
 async def test_a_file_costs_no_more_than_it_may(
     server: Server, report: Report, each: Input

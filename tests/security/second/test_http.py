@@ -1,4 +1,4 @@
-"""The second corpus over HTTP: framing, ends, keys, addresses (lines 7 to 9 of issue 14)."""
+"""The second corpus over HTTP: framing, ends, keys, addresses."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tests.security.http.cases_answers import assert_answers, outcome
 from tests.security.http.raw_http import Connection
 from tests.security.second.inputs import mr, picture
 from tests.security.servers import Server, hostile_server
+
+pytestmark = pytest.mark.heavy
 
 CHUNKS = chunked(DICOM)
 KEY = "Kf9-the-right-key-0123456789"
