@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.security.second.inputs import (
+from tests.security.second_corpus.inputs import (
     SAGITTAL,
     SPACING,
     Input,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.security.files.corpus_files import IMPLICIT, STORAGE, Element, element, encode, part10
-from tests.security.second.inputs import (
+from tests.security.second_corpus.inputs import (
     Input,
     changed,
     coded,

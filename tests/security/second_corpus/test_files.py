@@ -14,7 +14,7 @@ from tests.measured import Report
 from tests.security import process_tree
 from tests.security.files.corpus import OK, STATUS
 from tests.security.load.load import Answer, post
-from tests.security.second import (
+from tests.security.second_corpus import (
     inputs_costly,
     inputs_geometry,
     inputs_kinds,
@@ -23,7 +23,7 @@ from tests.security.second import (
     inputs_regions,
     inputs_values,
 )
-from tests.security.second.inputs import Build, Input, mr
+from tests.security.second_corpus.inputs import Build, Input, mr
 from tests.security.servers import Server
 
 pytestmark = pytest.mark.heavy

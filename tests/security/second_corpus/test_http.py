@@ -13,7 +13,7 @@ from tests.security import process_tree
 from tests.security.http.cases import DICOM, ORDINARY, chunked, form, get, head, part, post, sized
 from tests.security.http.cases_answers import assert_answers, outcome
 from tests.security.http.raw_http import Connection
-from tests.security.second.inputs import mr, picture
+from tests.security.second_corpus.inputs import mr, picture
 from tests.security.servers import Server, hostile_server
 
 pytestmark = pytest.mark.heavy

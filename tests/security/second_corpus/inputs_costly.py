@@ -23,7 +23,7 @@ from tests.security.files.corpus_files import (
     part10,
     sequence,
 )
-from tests.security.second.inputs import (
+from tests.security.second_corpus.inputs import (
     OK,
     Input,
     compressed,
@@ -32,7 +32,7 @@ from tests.security.second.inputs import (
     mr,
     picture,
 )
-from tests.security.second.inputs_precision import jpeg, lossy, ramp
+from tests.security.second_corpus.inputs_precision import jpeg, lossy, ramp
 
 MB = 1_000_000
 ANY = frozenset({OK, "error"})

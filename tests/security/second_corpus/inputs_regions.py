@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tests.dicom_files import noise
-from tests.security.second.inputs import (
+from tests.security.second_corpus.inputs import (
     SHAPE,
     Input,
     Pixels,

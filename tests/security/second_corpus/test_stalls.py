@@ -21,7 +21,7 @@ from tests.security.http.raw_http import Connection
 from tests.security.load.load import HOST, Answer, Lost, read_answer, under_load
 from tests.security.load.load import head as load_head
 from tests.security.load.load import post as load_post
-from tests.security.second.inputs import mr, picture
+from tests.security.second_corpus.inputs import mr, picture
 from tests.security.servers import Server
 
 OTHER = "127.0.0.9"  # an honest client's address

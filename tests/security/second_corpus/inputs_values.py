@@ -14,7 +14,7 @@ from tests.security.files.corpus_files import (
     Element,
     element,
 )
-from tests.security.second.inputs import (
+from tests.security.second_corpus.inputs import (
     OK,
     Input,
     Pixels,

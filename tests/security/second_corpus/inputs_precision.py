@@ -12,7 +12,7 @@ import openjpeg.utils
 from PIL import Image
 
 from tests.preprocessing.decoding import codestreams
-from tests.security.second.inputs import (
+from tests.security.second_corpus.inputs import (
     OK,
     Input,
     compressed,

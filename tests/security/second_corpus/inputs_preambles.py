@@ -10,7 +10,7 @@ from tests.security.files.corpus_files import (
     encode,
     part10,
 )
-from tests.security.second.inputs import (
+from tests.security.second_corpus.inputs import (
     Build,
     Input,
     elements,
