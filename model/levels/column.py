@@ -98,7 +98,7 @@ def _rows_of_column(column: NDArray[np.bool_]) -> NDArray[np.int64] | None:
         return None
     pieces = np.split(rows, np.flatnonzero(np.diff(rows) > _LARGEST_HOLE * height) + 1)
     largest = max(pieces, key=lambda piece: int(n_pixels[piece].sum()))
-    return largest if len(largest) >= _SHORTEST * height else None
+    return largest if len(largest) >= max(4, _SHORTEST * height) else None
 
 
 def _fit_curve(rows: NDArray[np.int64], shown: FloatArray, width: float) -> FloatArray:

@@ -155,6 +155,26 @@ def test_ten_discs_are_ten_levels() -> None:
     assert list(find_levels(certain(labels)).numbers) == list(range(10, 0, -1))
 
 
+def test_whatever_the_tissues_are_levels_are_finite_and_of_one_length() -> None:
+    rng, n_found = np.random.default_rng(3), 0
+    for _ in range(60):
+        labels = np.zeros((32, 32), np.int64)
+        for _ in range(int(rng.integers(1, 12))):
+            (top, left), (height, width) = rng.integers(0, 30, 2), rng.integers(2, 32, 2)
+            labels[top : top + height, left : left + width] = rng.integers(0, 4)
+        found = find_levels(certain(labels))
+        n = len(found.numbers)
+        n_found += n
+        assert bool(n) != bool(found.reason)
+        for points in (found.centres, found.along, found.front):
+            assert points.shape == (n, 2)
+            assert np.isfinite(points).all()
+        assert found.gap.shape == found.depth.shape == found.is_seen.shape == (n,)
+        assert (found.gap > 0).all()
+        assert (found.depth > 0).all()
+    assert n_found
+
+
 def as_filed(turn: Orientation) -> dict[str, Any]:
     """Describe a sagittal file whose slice is brought upright by a turn."""
     row = [0.0, -1.0 if turn.flips_columns else 1.0, 0.0]
