@@ -38,6 +38,8 @@ class Claim:
 
 
 ANYBODY = Claim()
+# A client, and the number of bits of what it sent for each frame.
+_Flow = tuple[bytes | str, int]
 
 
 class FairQueue(Generic[Item]):
@@ -87,9 +89,9 @@ class _Lane(Generic[Item]):
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, float, Item]] = []
+        self._heap: list[tuple[float, int, float, _Flow, Item]] = []
         self._clock = 0.0
-        self._last: dict[tuple[bytes | str, int], float] = {}
+        self._last: dict[_Flow, float] = {}
         self._order = count()
 
     def __len__(self) -> int:
@@ -103,7 +105,7 @@ class _Lane(Generic[Item]):
         if len(self._last) >= _MANY_FLOWS:
             self._forget()
         self._last[flow] = tag
-        heappush(self._heap, (tag, next(self._order), start, item))
+        heappush(self._heap, (tag, next(self._order), start, flow, item))
 
     def _forget(self) -> None:
         """Keep the flows that are ahead by more than one ordinary slice, unless too many are."""
@@ -111,7 +113,7 @@ class _Lane(Generic[Item]):
         self._last = ahead if len(ahead) < _MANY_FLOWS // 2 else {}
 
     def get(self) -> Item:
-        _, _, start, item = heappop(self._heap)
+        _, _, start, _, item = heappop(self._heap)
         self._clock = max(self._clock, start)
         if not self._heap:
             self._clock = 0.0
@@ -119,10 +121,13 @@ class _Lane(Generic[Item]):
         return item
 
     def drop_last(self) -> Item:
-        last = max(self._heap)
+        last = max(self._heap, key=lambda entry: entry[:2])
         self._heap.remove(last)
         heapify(self._heap)
-        return last[-1]
+        tag, _, start, flow, item = last
+        if self._last.get(flow) == tag:
+            self._last[flow] = start  # what was not served costs nothing
+        return item
 
     def discard(self, is_gone: Callable[[Item], bool]) -> None:
         self._heap = [entry for entry in self._heap if not is_gone(entry[-1])]

@@ -55,12 +55,16 @@ class Room:
 
         Raises:
             Overloaded: there is no room, even without the slow ones.
+            RequestTooSlow: this body is the slowest.
         """
         while n_bytes + self._held[place.client] > SHARE * (self.free - n_bytes):
             slowest = self._slowest(place.client, n_bytes)
             if slowest is None:
                 raise Overloaded("too many bodies are held; try again in a second")
-            slowest.give_way(RequestTooSlow("others came faster, and the room was short"))
+            error = RequestTooSlow("others came faster, and the room was short")
+            if slowest is place:
+                raise error  # were it to go on, its memory would be held without being counted
+            slowest.give_way(error)
         self._held[place.client] += n_bytes
         self.free -= n_bytes
         place.n_bytes += n_bytes

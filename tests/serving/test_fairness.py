@@ -97,6 +97,17 @@ def test_clients_without_number_are_forgotten() -> None:
     assert len(queue._first._last) <= 4097
 
 
+def test_what_finds_no_place_is_not_charged_to_its_client() -> None:
+    queue: FairQueue[str] = FairQueue()
+    queue.put("a0", Claim("a"))
+    for _ in range(100):
+        queue.put("refused", Claim("a"))
+        assert queue.drop_last() == "refused"
+    for name in ("a1", "b0", "b1", "b2"):
+        queue.put(name, Claim(name[0]))
+    assert drain(queue) == ["a0", "b0", "a1", "b1", "b2"]
+
+
 def test_what_nobody_waits_for_is_discarded_and_the_last_one_is_found() -> None:
     queue: FairQueue[str] = FairQueue()
     for name in "abc":

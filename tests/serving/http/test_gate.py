@@ -297,6 +297,21 @@ async def test_stalled_bodies_give_way_to_one_that_comes(
     assert_empty(the_gate)
 
 
+async def test_the_slowest_one_ends_at_once_where_it_takes_more_itself(app: Application) -> None:
+    the_gate = gate(app, bodies_mb=10)
+    client = Client(DICOM).named("one").send(b"x" * 2 * MB, more=True)
+    slowest = asyncio.create_task(client.through(the_gate))
+    later = [begin(the_gate, "one", n_bytes) for n_bytes in (2 * MB, 3_800_000)]
+    await asyncio.sleep(room.SLOW_AFTER_S + 0.1)
+    client.send(b"x" * 250_000, more=True)
+    await asyncio.wait([slowest], timeout=1.0)
+    assert slowest.done()  # and no longer holds what it has sent
+    assert isinstance(slowest.exception(), RequestTooSlow)
+    assert not any(task.done() for task in later)
+    await end(later)
+    assert_empty(the_gate)
+
+
 async def test_one_that_keeps_up_gives_way_to_nobody(app: Application) -> None:
     the_gate = gate(app, bodies_mb=5)
     client = Client(DICOM).named("steady").send(b"x" * 3 * MB, more=True)
