@@ -6,6 +6,7 @@ A slow client takes none of the time for answering, and no place among those bei
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from serving.errors import (
     UnsupportedMediaType,
 )
 from serving.http.body import BodyBuffer
-from serving.http.room import SLOWEST_BYTES_PER_S, Place, Room
+from serving.http.room import SHARE, SLOWEST_BYTES_PER_S, Client, Place, Room
 from serving.http.upload import FORM, read_upload
 from serving.settings import Settings
 
@@ -49,7 +50,7 @@ class Gate:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self._settings = settings
-        self._n_answering = 0
+        self._answering = Counter[Client]()
         self._n_shown = 0
         self._room = Room(settings.bodies_mb * 1_000_000, settings.body_timeout_s)
 
@@ -67,19 +68,20 @@ class Gate:
             return
         headers = scope["headers"]
         media_type, boundary = read_media_type(headers)
-        self._check_concurrency()
-        place = self._room.enter(scope.get(CLIENT, ""))
+        client = scope.get(CLIENT, "")
+        self._check_concurrency(client)
+        place = self._room.enter(client)
         try:
             body = await self._receive_body(headers, receive, place)
-            self._check_concurrency()  # many may have passed the first check together
-            self._n_answering += 1
+            self._check_concurrency(client)  # many may have passed the first check together
+            self._answering[client] += 1
             try:
                 query, received_at = scope["query_string"], time.perf_counter()
                 scope[UPLOAD] = read_upload(body, media_type, boundary, query, received_at)
                 del body  # the file was copied out of a form
                 await self.app(scope, receive, send)
             finally:
-                self._n_answering -= 1
+                self._answering -= Counter([client])  # forgets who has none left
                 # The scope outlives the answer: it waits for the garbage collector.
                 scope.pop(UPLOAD, None)
         finally:
@@ -99,8 +101,14 @@ class Gate:
         finally:
             self._n_shown -= 1
 
-    def _check_concurrency(self) -> None:
-        if self._n_answering >= self._settings.concurrency:
+    def _check_concurrency(self, client: Client) -> None:
+        """Leave places to other clients, as the room for bodies does: one alone gets four fifths.
+
+        Raises:
+            Overloaded: this client has its part, or all places are taken.
+        """
+        n_free = self._settings.concurrency - self._answering.total()
+        if n_free <= 0 or self._answering[client] >= SHARE * n_free:
             raise Overloaded("too many requests are being answered; try again in a second")
 
     async def _receive_body(self, headers: Headers, receive: Receive, place: Place) -> bytes:

@@ -193,6 +193,23 @@ async def test_requests_above_the_concurrency_are_refused_unread() -> None:
     assert app.bodies == [b"x", b"x", b"y"]
 
 
+async def test_one_client_leaves_places_among_the_answers_to_another() -> None:
+    app = Application()
+    the_gate = gate(app, concurrency=10)
+    greedy = [Client(DICOM).named("greedy").send(b"x") for _ in range(12)]
+    tasks = [asyncio.create_task(client.through(the_gate)) for client in greedy]
+    await asyncio.wait(tasks, timeout=0.1)
+    refused = [task for task in tasks if task.done()]
+    assert {type(task.exception()) for task in refused} == {Overloaded}
+    assert len(refused) == 4  # eight are not fewer than four times the other two
+    other = asyncio.create_task(Client(DICOM).named("other").send(b"y").through(the_gate))
+    await asyncio.sleep(0.01)
+    assert app.bodies[-1] == b"y"
+    app.may_answer.set()
+    await asyncio.gather(other, *(task for task in tasks if task not in refused))
+    assert not the_gate._answering
+
+
 async def test_bodies_received_together_do_not_pass_the_concurrency_together() -> None:
     app = Application()
     the_gate = gate(app, concurrency=2)
