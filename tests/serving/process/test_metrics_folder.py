@@ -80,6 +80,7 @@ def test_answers_go_on_when_the_folder_is_gone(
         assert "status=415" not in text
 
 
+@pytest.mark.heavy  # half a minute
 @starts
 def test_a_worker_that_replaces_a_killed_one_goes_on_with_its_counts_and_leaves_nothing_of_it(
     model_store: Path, tmp_path: Path, temp: Path, dicom: bytes, start: Serve
