@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -40,6 +41,8 @@ Row = NDArray[np.float64]
 
 # Four times the largest MR matrix; at the limit of 4096 x 4096 a frame takes 150 MB in all.
 LARGE_PIXELS = 2048 * 2048
+# The same of a deflated file, after it was inflated.
+LARGE_INFLATED_BYTES = 4_000_000
 # A frame of 200 x 200 pixels computes for 7 to 8 ms on one of two busy cores: 0.5 ms to read and
 # resize, the rest for the networks. Next to single slices it has every other place in a batch, and
 # next to another worker half a core: 30 of them take a second.
@@ -187,28 +190,33 @@ async def score_file(
     judged: list[Score] = []  # the best so far
     frames_in_scope = 0
     stages = metrics().stage_seconds
-    # A deflated file counts as large: its size is not known before it is inflated.
-    has_turn = storage == "deflated"
+    # A deflated file counts as large until it is inflated: its size is not known before.
+    is_deflated = storage == "deflated"
     try:
-        async with decoders.turn(has_turn, claim):
+        async with AsyncExitStack() as turn:
+            if is_deflated:
+                await turn.enter_async_context(decoders.turn(claim))
             started = time.perf_counter()
-            opened = await run(partial(open_file, data, settings, prepare, has_turn), claim)
+            opened = await run(partial(open_file, data, settings, prepare, is_deflated), claim)
             claim = Claim(client, len(data) // opened.frames)
             prepare_next = partial(prepare, opened.slices)
-            async with decoders.turn(opened.needs_turn, claim):
-                batch = opened.first or await run(prepare_next, claim)
-                while True:
-                    decoded = time.perf_counter()
-                    scores = await score_frames(batch, batcher, claim)
-                    newest = list(map(judge.score, batch, scores))
-                    frames_in_scope += sum(score.is_in_scope for score in newest)
-                    judged = [max(judged + newest, key=judge.rank)]
-                    stages.labels("decode").observe(decoded - started)
-                    stages.labels("score").observe(time.perf_counter() - decoded)
-                    if batch[-1].number == batch[-1].frames:
-                        return replace(judged[0], frames_in_scope=frames_in_scope)
-                    started = time.perf_counter()
-                    batch = await run(prepare_next, claim.of_further())
+            if is_deflated and not opened.is_large:
+                await turn.aclose()
+            elif opened.is_large and not is_deflated:
+                await turn.enter_async_context(decoders.turn(claim))
+            batch = opened.first or await run(prepare_next, claim)
+            while True:
+                decoded = time.perf_counter()
+                scores = await score_frames(batch, batcher, claim)
+                newest = list(map(judge.score, batch, scores))
+                frames_in_scope += sum(score.is_in_scope for score in newest)
+                judged = [max(judged + newest, key=judge.rank)]
+                stages.labels("decode").observe(decoded - started)
+                stages.labels("score").observe(time.perf_counter() - decoded)
+                if batch[-1].number == batch[-1].frames:
+                    return replace(judged[0], frames_in_scope=frames_in_scope)
+                started = time.perf_counter()
+                batch = await run(prepare_next, claim.of_further())
     except DecoderUnavailable as error:
         raise ModelUnavailable("the decoder process does not start; try again") from error
     finally:
@@ -223,13 +231,13 @@ class OpenedFile:
     Args:
         frames: in the file.
         slices: that are left.
-        needs_turn: its frames are large, and it has had no turn yet.
+        is_large: its frames or its inflated bytes take a turn of their own.
         first: frames, unless it must wait for its turn.
     """
 
     frames: int
     slices: Iterator[Slice]
-    needs_turn: bool
+    is_large: bool
     first: list[Frame]
 
 
@@ -237,7 +245,7 @@ def open_file(
     data: bytes,
     settings: Settings,
     prepare: Callable[[Iterator[Slice]], list[Frame]],
-    has_turn: bool,
+    is_deflated: bool,
 ) -> OpenedFile:
     """Read a file's header and, in the same turn of a thread, its first frames.
 
@@ -245,7 +253,7 @@ def open_file(
         data: the whole file.
         settings: with what it may cost.
         prepare: slices -> frames.
-        has_turn: large frames may be decoded now.
+        is_deflated: the file has its turn, however large it turns out to be.
 
     Raises:
         ImageError: the file is not a usable image.
@@ -264,10 +272,10 @@ def open_file(
         image = replace(image, limits=_decode_limits(image, len(data), settings))
     most = LARGE_COMPRESSED_PIXELS if is_compressed_frame else LARGE_PIXELS
     is_large = image.layout.rows * image.layout.columns > most
-    needs_turn = is_large and not has_turn
+    is_large |= is_deflated and len(image.header.data) > LARGE_INFLATED_BYTES
     slices = image.slices()
-    first = [] if needs_turn else prepare(slices)
-    return OpenedFile(image.layout.frames, slices, needs_turn, first)
+    first = [] if is_large and not is_deflated else prepare(slices)
+    return OpenedFile(image.layout.frames, slices, is_large, first)
 
 
 def _decode_limits(image: ImageFile, n_bytes: int, settings: Settings) -> Limits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TypeVar
 
 from preprocessing import Storage
@@ -106,9 +106,9 @@ class Decoders:
         threads = self._compressed if storage == "compressed" else self._native
         return await threads.run(work, claim)
 
-    def turn(self, is_needed: bool, claim: Claim) -> AbstractAsyncContextManager[None]:
-        """Wait for a file's turn if it takes much memory or time: those are read one at a time."""
-        return self._large.held(claim) if is_needed else nullcontext()
+    def turn(self, claim: Claim) -> AbstractAsyncContextManager[None]:
+        """Wait for the turn of a file that takes much memory or time: one is read at a time."""
+        return self._large.held(claim)
 
     def close(self) -> None:
         """Start nothing more."""

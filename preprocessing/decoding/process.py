@@ -112,7 +112,7 @@ def decode_in_child(
     with _turns:
         status, cpu_s, samples = _exchange_with_retry(request, frame, n_expected, time_limit.wall_s)
     if status == OK:
-        return samples, cpu_s
+        return samples, max(0.0, cpu_s)  # also of NaN: the child is not to be trusted
     if status == OUT_OF_MEMORY:
         raise LimitExceeded(f"A compressed frame took too much memory to decode; {_ADVICE}.")
     if status == FAILED:

@@ -1,4 +1,4 @@
-"""Tell children from adults, whose spines look otherwise, without keeping the age."""
+"""Separate children from adults, whose spines look otherwise, without keeping the age."""
 
 from __future__ import annotations
 

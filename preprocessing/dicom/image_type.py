@@ -1,4 +1,4 @@
-"""Tell by the words of ImageType and FrameType what an image is, if not a plain magnitude image.
+"""Name what an image is by the words of ImageType and FrameType, if not a plain magnitude image.
 
 The words are those of PS3.3 C.7.6.1.1.2, C.8.3.1.1.1 and C.8.13.3.1.1, and what GE, Philips and
 Siemens write there.

@@ -1,4 +1,4 @@
-"""Tell by the header what an image is, if not a plain slice of spin echoes.
+"""Name what an image is by its header, if not a plain slice of spin echoes.
 
 Maps, projections, diffusion, phase, scouts, Dixon parts, gradient echoes and screenshots are MR
 images too, but none looks like the slices that a model learned.
@@ -7,6 +7,7 @@ images too, but none looks like the slices that a model learned.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 
 from preprocessing.dicom import tags, values
@@ -71,8 +72,12 @@ _CODED: dict[int, tuple[str, Mapping[str, str]]] = {
 # by 5 to 40 degrees, and scouts in steady state have echo times of 1 to 3 ms.
 _SHORTEST_SPIN_ECHO_MS = 5.0
 _SMALLEST_SPIN_ECHO_FLIP = 60.0
-# What people write into ContrastBolusAgent where there was none.
-_NO_AGENT = frozenset({"NO", "NONE", "N", "N/A", "NA", "NIL", "0", "-", "NO CONTRAST", "WITHOUT"})
+# What people write into ContrastBolusAgent where there was none; "0.1 mmol/kg" and "non-ionic" are
+# an agent.
+_NO_AGENT = re.compile(
+    r"-*|0|N|N/?A|NIL|UNKNOWN|(NO|NOT|NONE|WITHOUT|W/O|OHNE|SANS)\b.*"
+    r"|NON[ -]?(CONTRAST|ENHANCED)\b.*"
+)
 # Tag of a private b-value -> the tag and the text of its creator (PS3.5 7.8.1).
 _B_VALUES = {
     group << 16 | block << 8 | element: (group << 16 | block, creator)
@@ -114,9 +119,8 @@ def _reasons(header: Header, ds: Item) -> Iterator[str]:
     # Of this class are also plain floats, which their ImageType calls original.
     if sop_class == _PARAMETRIC_MAP and values.code(ds, tags.IMAGE_TYPE) == "DERIVED":
         yield _says("SOPClassUID", "a map", "Parametric Map")
-    for tag in _CODED.keys() & ds.keys():
-        keyword, kinds = _CODED[tag]
-        code = values.code(ds, tag)
+    for tag, (keyword, kinds) in _CODED.items():
+        code = values.code(ds, tag) if tag in ds else None
         if code and code in kinds:
             yield _says(keyword, kinds[code], code)
     yield from _by_b_value(header, ds)
@@ -193,7 +197,7 @@ def _by_agent(ds: Item) -> Iterator[str]:
         ("ContrastBolusIngredient", tags.CONTRAST_BOLUS_INGREDIENT),
     ):
         name = values.text(ds, tag)
-        if name and name.upper() not in _NO_AGENT:
+        if name and not _NO_AGENT.fullmatch(name.upper()):
             yield _says(keyword, agent, "not empty")
     if any(values.items(ds, tags.CONTRAST_BOLUS_AGENT_SEQUENCE)):
         yield _says("ContrastBolusAgentSequence", agent, "not empty")

@@ -1,4 +1,4 @@
-"""Say what a reader had to assume, and what it could not use; the notes of an answer.
+"""Name what a reader had to assume, and what it could not use; the notes of an answer.
 
 Keywords and fixed words alone: a note leaves the process and never holds a value of the file.
 """

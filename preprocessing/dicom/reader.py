@@ -26,8 +26,8 @@ from preprocessing.limits import DEFAULT, Limits, check_transport
 class Slice:
     """One frame: `pixels` in modality units, float32 [H, W], finite, high values bright.
 
-    A sagittal slice lies with the feet down and the patient's front to the left, whatever the file
-    has; `orientation` undoes that for what is given back.
+    A slice lies as its plane has it by custom, whatever the file has; `orientation` undoes that for
+    what is given back.
     """
 
     pixels: npt.NDArray[np.float32] = field(repr=False)

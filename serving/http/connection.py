@@ -186,7 +186,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Refuse a head that is too large or not HTTP/1; otherwise start the application."""
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
-                raise ValueError("this is no proxy")
+                raise ValueError("this is not a proxy")
             return  # read again by _unsupported_upgrade_warning
         self._in_head = False
         self._overhead_bytes = 0

@@ -37,6 +37,9 @@ RAW = ("application/dicom", "application/octet-stream")
 # The longest boundary has 70; the parser needs 86 ms for the worst 32 kB. The rest is cut off.
 MAX_CONTENT_TYPE_BYTES = 512
 
+# What watches a server is answered while others read as many pages as they may.
+_NEVER_FULL = frozenset([*HEALTH, "/metrics"])
+
 
 class Gate:
     """Let a POST pass when it is complete and valid, and there is room for it.
@@ -60,7 +63,7 @@ class Gate:
         Raises:
             RequestError: it cannot pass.
         """
-        if scope["type"] != "http" or scope.get("path") in HEALTH:
+        if scope["type"] != "http" or scope.get("path") in _NEVER_FULL:
             await self.app(scope, receive, send)
             return
         if scope["method"] != "POST":

@@ -33,7 +33,7 @@ class LastAcceptingServer(Server):
         """Take the connections that wait to be accepted, then stop."""
         loop = asyncio.get_running_loop()
         for listener in sockets or []:
-            while True:
+            for _ in range(self.config.backlog):  # more may come without an end
                 try:
                     connection, _ = listener.accept()
                 except OSError:
@@ -110,6 +110,12 @@ class Workers(Multiprocess):
             pass  # it is about to end, or never will: counted as no answer
         self._looks_without_answer[worker.pid] = n_looks + 1
         return n_looks * _LOOK_S >= HUNG_AFTER_S
+
+    def handle_hup(self) -> None:
+        """Change nothing: uvicorn would start workers of its own kind."""
+        log.warning("SIGHUP, SIGTTIN and SIGTTOU change nothing; restart the server")
+
+    handle_ttin = handle_ttou = handle_hup
 
     def terminate_all(self) -> None:
         """Tell the workers to end; who connects when they have is refused, and does not wait."""

@@ -79,7 +79,7 @@ def test_a_tiny_slice_that_is_served_in_a_gap_brings_no_others_forward() -> None
         assert queue.get() == "slice"
 
 
-def test_who_waited_longest_is_not_starved_by_dearer_newcomers() -> None:
+def test_who_waited_longest_is_not_starved_by_more_expensive_newcomers() -> None:
     queue: FairQueue[str] = FairQueue()
     queue.put("small", Claim("small", FULL_BYTES // 4))
     served = ""

@@ -188,12 +188,34 @@ async def test_large_frames_go_one_by_one_and_hold_up_no_ordinary_ones() -> None
 
     pixels = np.zeros((769, 768), np.uint16)
     compressed = encapsulated(pixels, RLE, [encode_rle(pixels)])
-    async with decoders.turn(True, ANYBODY):
+    async with decoders.turn(ANYBODY):
         waiting = asyncio.gather(score(large), score(deflated), score(compressed))
         assert await score(encapsulated(RAMP, RLE, [encode_rle(RAMP)])) == 1
         assert await score(make_dicom(np.zeros((2048, 2048), np.uint8))) == 1
         assert not waiting.done()
     assert sum(await waiting) == 3
+    decoders.close()
+    await batcher.close()
+
+
+async def test_a_deflated_file_that_is_small_holds_the_turn_of_large_ones_only_to_inflate() -> None:
+    is_scoring, may_go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def score(slices: list[ModelInput]) -> list[Row]:
+        loop.call_soon_threadsafe(is_scoring.set)
+        may_go_on.wait(30)
+        return zeros(slices)
+
+    batcher: Batcher[ModelInput, Row] = Batcher(score)
+    decoders = Decoders(2)
+    data = make_dicom(np.zeros((64, 64), np.uint8), "1.2.840.10008.1.2.1.99")
+    scoring = asyncio.ensure_future(score_file(data, JUDGE, batcher, decoders, Settings()))
+    await is_scoring.wait()
+    async with asyncio.timeout(30), decoders.turn(ANYBODY):
+        assert not scoring.done()
+    may_go_on.set()
+    assert (await scoring).frames == 1
     decoders.close()
     await batcher.close()
 

@@ -39,7 +39,7 @@ class Collection:
         sources: where each image came from.
         doubt: why images of several patients may count as one's; empty if nothing suggests it.
         skipped: files that could not be read, or not in full.
-        left_out: frames that are no plain slices by their header.
+        left_out: frames that are not plain slices by their header.
         duplicates: files with an image whose pixels equal those of an earlier one.
         n_excluded: number of files that the user excluded.
     """
@@ -88,7 +88,7 @@ def load_images(
         spec: how an image becomes the model's input.
         exclude: relative paths to leave out; a path matches the files that end in it.
         group_by: how patients are told apart; see training/data/patients.py.
-        all_kinds: keep the frames, too, that are no plain slices by their header.
+        all_kinds: keep the frames, too, that are not plain slices by their header.
         cache: folder that keeps the decoded images; by default the collection alone keeps them.
         salt: of the hashes that replace SOPInstanceUIDs.
         progress: called with (files read, files in all).

@@ -41,7 +41,7 @@ class Source:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A frame that is no plain slice by its header, and why."""
+    """A frame that is not a plain slice by its header, and why."""
 
     path: str
     frame: int

@@ -1,4 +1,4 @@
-"""Tell patients apart: images of one patient are not independent of each other."""
+"""Distinguish patients: images of one patient are not independent of each other."""
 
 from __future__ import annotations
 

@@ -87,6 +87,10 @@ PLAIN: dict[str, dict[str, Any]] = {
         "ImageType": ["ORIGINAL", "PRIMARY", "M"],
     },
     "no agent": {"ContrastBolusAgent": "none", "ContrastBolusVolume": "0"},
+    "no contrast": {"ContrastBolusAgent": "No contrast given"},
+    "non-contrast": {"ContrastBolusAgent": "Non-Contrast"},
+    "without": {"ContrastBolusAgent": "without contrast"},
+    "unknown": {"ContrastBolusAgent": "UNKNOWN"},
     "an empty item for the agent": {"ContrastBolusAgentSequence": Sequence([Dataset()])},
     "a slice that an archive wrote": {
         "ImageType": ["DERIVED", "SECONDARY"],
@@ -128,6 +132,9 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "angiogram": ("AngioFlag", {"AngioFlag": "Y"}),
     "b-value": ("DiffusionBValue", {"DiffusionBValue": 800.0}),
     "agent": ("ContrastBolusAgent", {"ContrastBolusAgent": "Gadovist"}),
+    "a dose": ("ContrastBolusAgent", {"ContrastBolusAgent": "0.1 mmol/kg"}),
+    "non-ionic": ("ContrastBolusAgent", {"ContrastBolusAgent": "non-ionic"}),
+    "nonionic": ("ContrastBolusAgent", {"ContrastBolusAgent": "NONIONIC GD"}),
     "coded agent": (
         "ContrastBolusAgentSequence",
         {"ContrastBolusAgentSequence": Sequence([item(CodeValue="C-B03DA")])},

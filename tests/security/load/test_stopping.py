@@ -163,6 +163,10 @@ async def test_an_idle_server_ends_at_once_on_sigint_and_a_second_one_hurts_noth
     server = serve(SPINE_WORKERS="2", **DRAINING)
     assert await server.has_ready_workers(2, 15)
     pids = server.pids()
+    for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU):  # uvicorn's own commands
+        server.process.send_signal(number)
+        await asyncio.sleep(1)
+    assert server.pids() == pids
     told_at = time.monotonic()
     for _ in range(2):
         server.process.send_signal(signal.SIGINT)

@@ -420,3 +420,30 @@ async def end(tasks: list[Task]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_pages_that_are_read_slowly_leave_the_metrics_readable() -> None:
+    reading, shown = asyncio.Event(), list[str]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        shown.append(scope["path"])
+        if scope["path"] != "/metrics":
+            await reading.wait()
+
+    gate = Gate(app, Settings(concurrency=2))
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    def get(path: str) -> Any:
+        scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+        return gate(scope, Client().pieces.get, send)
+
+    pages = [asyncio.ensure_future(get("/page.js")) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await get("/page.js")
+    await get("/metrics")
+    assert shown == ["/page.js", "/page.js", "/metrics"]
+    reading.set()
+    await asyncio.gather(*pages)
