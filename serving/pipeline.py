@@ -47,6 +47,8 @@ LARGE_INFLATED_BYTES = 4_000_000
 # resize, the rest for the networks. Next to single slices it has every other place in a batch, and
 # next to another worker half a core: 30 of them take a second.
 FRAME_CPU_S = 0.008
+# To convert and resize a decoded pixel; of most frames little against the networks.
+PIXEL_CPU_S = 5e-9
 FRAMES_A_SECOND = 30
 # Of a deadline of ten seconds an object computes for less than three, the start of another decoder
 # included. Its decoders have a second for each 100 kB, and some for nothing.
@@ -280,7 +282,9 @@ def open_file(
 
 def _decode_limits(image: ImageFile, n_bytes: int, settings: Settings) -> Limits:
     """Leave to decoders what remains of an object's computing, and what its bytes pay for."""
-    remains_s = COMPUTING_SHARE * settings.deadline_s - FRAME_CPU_S * image.layout.frames
+    frames, n_pixels = image.layout.frames, image.layout.rows * image.layout.columns
+    frame_s = FRAME_CPU_S + PIXEL_CPU_S * n_pixels
+    remains_s = COMPUTING_SHARE * settings.deadline_s - frame_s * frames
     paid_s = FREE_DECODE_S + n_bytes / BYTES_A_CPU_S
     return replace(image.limits, object_decode_seconds=min(remains_s, paid_s))
 

@@ -202,7 +202,8 @@ def _pixel_data() -> Iterator[Case]:
     yield _bomb("31 MB of bytes in the pixel data", partial(_overlong, 31_000_000), wrong)
     thousand = partial(encapsulated, RAMP, syntax, [frame] * 2000)
     yield _bomb("2000 frames where one is declared", thousand, wrong)
-    damaged = partial(encapsulated, RAMP, syntax, [frame[:100]] * 300, NumberOfFrames="300")
+    cut = frame[:100].ljust(1000, b"\0")  # fewer bytes pay for fewer frames
+    damaged = partial(encapsulated, RAMP, syntax, [cut] * 300, NumberOfFrames="300")
     yield _bomb("300 damaged frames", damaged, wrong)
     for side in (16, 1024, 2048):
         yield _bomb(f"a frame of {side} x {side} without data", partial(slow_frame, side), wrong)
