@@ -37,8 +37,6 @@ def supervise(listener: socket.socket, settings: Settings) -> None:
     log.info("settings: %s", settings)
     count = n_workers(settings)
     make_metrics_folder()
-    with without_keys():  # it starts with the first worker, and needs none
-        resource_tracker.ensure_running()
     log.info("starting %d workers on %s port %d", count, *listener.getsockname()[:2])
     config = Config(
         "service:SpineAnomaly.to_asgi",
@@ -60,6 +58,9 @@ def supervise(listener: socket.socket, settings: Settings) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # which worker died, and when
     # uvicorn's handlers are there now: a signal that has waited ends what starts here.
     obey_signals()
+    # It would start with the first worker, but needs no keys. Not earlier: its start lets signals in.
+    with without_keys():
+        resource_tracker.ensure_running()
     try:
         supervisor.run()
     except OSError as error:
