@@ -58,7 +58,7 @@ def supervise(listener: socket.socket, settings: Settings) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # which worker died, and when
     # uvicorn's handlers are there now: a signal that has waited ends what starts here.
     obey_signals()
-    # It would start with the first worker, but needs no keys. Not earlier: its start lets signals in.
+    # It would start with the first worker, but needs no keys. Not earlier: it lets signals in.
     with without_keys():
         resource_tracker.ensure_running()
     try:
