@@ -12,6 +12,7 @@ from benchmarks.parts import BATCH, STAGES, Stopwatch
 from tests.root import ROOT
 
 
+@pytest.mark.heavy
 def test_every_case_has_every_stage(model_store: Path, tmp_path: Path) -> None:
     done = subprocess.run(  # noqa: S603 - our own code
         [

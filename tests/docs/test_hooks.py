@@ -53,6 +53,7 @@ def test_a_bar_in_a_docstring_does_not_split_the_table(tmp_path: Path) -> None:
     assert first_line(file) == "Choose a \\| b."
 
 
+@pytest.mark.heavy
 def test_the_site_has_every_page_and_picture(site: Path) -> None:
     for page in PAGES.values():
         assert (site / page).with_suffix(".html").is_file(), page
@@ -62,6 +63,7 @@ def test_the_site_has_every_page_and_picture(site: Path) -> None:
     assert not list(site.rglob("*.py"))
 
 
+@pytest.mark.heavy
 def test_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
     for page in site.glob("*.html"):
         fetched = re.findall(

@@ -71,6 +71,7 @@ def test_a_build_that_leaves_no_image(tmp_path: Path, fake_docker: Callable[[str
     assert _build(tmp_path, PATH=fake_docker("true")) == "Error: No such image"
 
 
+@pytest.mark.image
 @pytest.mark.parametrize(
     "number",
     [

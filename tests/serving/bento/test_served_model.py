@@ -78,6 +78,7 @@ def test_a_stage_that_moves_counts_at_the_next_start_and_for_no_single_worker(
         assert model_of(url, dicom) == "rolled:v2"
 
 
+@pytest.mark.heavy
 def test_a_mounted_file_is_served_without_a_place_in_the_store(
     rolled: str, dicom: bytes, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def test_two_servers_of_one_home_count_each_for_itself(
             assert (n_counted(one), n_counted(two)) == (3, 1)
 
 
+@pytest.mark.heavy
 @starts
 def test_answers_go_on_when_the_folder_is_gone(
     model_store: Path, tmp_path: Path, temp: Path, dicom: bytes, start: Serve
@@ -110,6 +111,7 @@ def is_ready(url: str) -> bool:
         return False
 
 
+@pytest.mark.heavy
 def test_a_worker_that_starts_when_the_folder_is_gone_answers_without_metrics(
     model_store: Path, tmp_path: Path, temp: Path, dicom: bytes
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_worker_that_starts_when_the_folder_is_gone_answers_without_metrics(
         assert httpx.get(f"{url}/metrics").status_code == 404
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("size", "metrics"), [("400k", 404), ("2m", 200)])
 def test_a_full_disk_ends_no_worker_and_no_answer(
     model_store: Path, tmp_path: Path, temp: Path, dicom: bytes, size: str, metrics: int
