@@ -122,7 +122,7 @@ bench: $(BENCH_READY) $(if $(filter keras,$(PEER)),$(KERAS_READY)) ## measure th
 	@$(BIN)/python -m model.store import $(RELEASED) > /dev/null
 	@$(BIN)/python -m benchmarks.serve $(if $(filter keras,$(PEER)),--keras $(KERAS_VENV)/bin/python) --json runs/bench/serve.json --png runs/bench/serve.png $(ARGS)
 
-test: $(DEV_READY) ## run the tests, three minutes on two cores (ARGS= goes to pytest)
+test: $(DEV_READY) ## run the tests, four minutes on two cores (ARGS= goes to pytest)
 	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 test-heavy: $(DEV_READY) ## run the tests that take minutes
